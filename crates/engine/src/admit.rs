@@ -216,6 +216,7 @@ impl Admission<'_> {
                         pool: self.catalog().pool(key),
                         bytes: self.needs(key).load,
                         apart: self.scheduler.declared_apart(key),
+                        adds: false,
                     });
                 }
             }

@@ -2,15 +2,17 @@
 //!
 //! Every number is booked twice, in the total and in a pool (a pool of memory that is not RAM counts in
 //! itself only). A component's booking in its own pool is `max(reserved + overload, last measured)`, in other pools what it
-//! declares. Admissions (`reserve`, `claim`,
+//! declares. Swap is an account beside the pools, [`Need::SWAP`], for what parked components left there. Admissions (`reserve`, `claim`,
 //! `settle`) never exceed a budget; measuring, a smaller budget, other programs and the overload of a load whose
 //! peak is larger than the budget may, and that excess is the overdraft, reported by kind.
 //!
 //! Invariant: `booked` and `claimed`, of the total and of each pool, are the sums over accounts and claims.
 
 mod account;
+mod claims;
 mod need;
 mod overdraft;
+mod parking;
 
 use std::collections::BTreeMap;
 
@@ -50,10 +52,16 @@ struct Pool {
     claimed: u128,
 }
 
+impl Pool {
+    fn of_swap(room: ByteSize) -> Self {
+        Self { limit: PoolLimit { budget: Some(room), declared: true }, ..Self::default() }
+    }
+}
+
 /// The ledger. A plain value: the owner of the `&mut` books.
 ///
 /// A pool that was given no limit is bounded by the total only.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Budget {
     total: u64,
     // Sums are wider than their parts: no measurement, however absurd, makes them overflow.
@@ -62,8 +70,26 @@ pub struct Budget {
     external: u64,
     unreturned: u64,
     pools: Vec<Pool>,
+    /// Without room until some is offered.
+    swap: Pool,
     accounts: Vec<Option<Account>>,
     claims: BTreeMap<u64, Need>,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            total: 0,
+            booked: 0,
+            claimed: 0,
+            external: 0,
+            unreturned: 0,
+            pools: Vec::new(),
+            swap: Pool::of_swap(ByteSize::ZERO),
+            accounts: Vec::new(),
+            claims: BTreeMap::new(),
+        }
+    }
 }
 
 impl Budget {
@@ -179,13 +205,13 @@ impl Budget {
     /// Bytes booked in the pool at this position; 0 for an unknown one.
     #[must_use]
     pub fn booked_in(&self, pool: usize) -> ByteSize {
-        narrow(self.pools.get(pool).map_or(0, |p| p.booked))
+        narrow(self.pool(pool).map_or(0, |p| p.booked))
     }
 
     /// The limit of the pool at this position; no limit for an unknown one.
     #[must_use]
     pub fn limit_of(&self, pool: usize) -> PoolLimit {
-        self.pools.get(pool).map_or_else(PoolLimit::default, |p| p.limit)
+        self.pool(pool).map_or_else(PoolLimit::default, |p| p.limit)
     }
 
     fn account(&self, key: ComponentKey) -> Option<&Account> {
@@ -202,7 +228,7 @@ impl Budget {
     }
 
     fn pool_headroom(&self, pool: usize) -> i128 {
-        match self.pools.get(pool) {
+        match self.pool(pool) {
             Some(Pool { limit: PoolLimit { budget: Some(b), .. }, booked, claimed }) => {
                 i128::from(b.0) - signed(*booked) - signed(*claimed)
             }
@@ -332,8 +358,10 @@ impl Budget {
             return;
         };
         let (pool, booked, apart) = (new.pool, new.booked(), new.apart.clone());
+        let swap = new.swap;
         let old = std::mem::replace(account, new);
         self.shift(pool, old.booked(), booked);
+        self.shift(Need::SWAP, old.swap, swap);
         if apart != old.apart {
             self.shift_apart(&old.apart, &apart);
         }
@@ -367,7 +395,19 @@ impl Budget {
         Ok(())
     }
 
+    fn pool(&self, pool: usize) -> Option<&Pool> {
+        if pool == Need::SWAP { Some(&self.swap) } else { self.pools.get(pool) }
+    }
+
+    /// The positions of all accounts, swap last.
+    fn positions(&self) -> impl Iterator<Item = usize> {
+        (0..self.pools.len()).chain([Need::SWAP])
+    }
+
     fn pool_mut(&mut self, pool: usize) -> &mut Pool {
+        if pool == Need::SWAP {
+            return &mut self.swap;
+        }
         if self.pools.len() <= pool {
             self.pools.resize_with(pool + 1, Pool::default);
         }
@@ -399,105 +439,8 @@ impl Budget {
         let freed = account.booked();
         self.shift(account.pool, freed, 0);
         self.shift_apart(&account.apart, &Need::new());
+        self.shift(Need::SWAP, account.swap, 0);
         ByteSize(freed)
-    }
-
-    /// Sets free bytes aside for a claimant, up to `need`. True when the claim is complete.
-    pub fn claim(&mut self, claimant: u64, need: &Need) -> bool {
-        let mut held = self.claims.remove(&claimant).unwrap_or_default();
-        let mut complete = true;
-        for (pool, bytes) in need.iter() {
-            let want = bytes.0 - bytes.0.min(held.of(pool).0);
-            let declared = self.limit_of(pool).declared;
-            let mut room = self.pool_headroom(pool).max(0);
-            if !declared {
-                room = room.min(self.headroom().max(0));
-            }
-            let take = u64::try_from(room).unwrap_or(u64::MAX).min(want);
-            complete &= take == want;
-            held.add(pool, ByteSize(take));
-            self.pool_mut(pool).claimed += u128::from(take);
-            if !declared {
-                self.claimed += u128::from(take);
-            }
-        }
-        if !held.is_empty() {
-            self.claims.insert(claimant, held);
-        }
-        complete
-    }
-
-    /// Gives up a claim; its bytes are free again.
-    pub fn drop_claim(&mut self, claimant: u64) {
-        let Some(held) = self.claims.remove(&claimant) else { return };
-        for (pool, bytes) in held.iter() {
-            let bytes = u128::from(bytes.0);
-            let p = self.pool_mut(pool);
-            p.claimed -= bytes;
-            if !p.limit.declared {
-                self.claimed -= bytes;
-            }
-        }
-    }
-
-    /// The rest of `need` when `coming` is being freed: bytes of a pool count for that pool, and bytes of every pool
-    /// of RAM for the total. Where a pool has a budget of its own, bytes from other pools do not count, since only a claim
-    /// keeps its bytes.
-    #[must_use]
-    pub fn beyond(&self, need: &Need, coming: &Need) -> Need {
-        let in_total = |need: &Need| -> u64 {
-            let ram = need.iter().filter(|(pool, _)| !self.limit_of(*pool).declared);
-            ram.fold(0, |sum: u64, (_, bytes)| sum.saturating_add(bytes.0))
-        };
-        let mut rest = need.clone();
-        rest.take(coming);
-        let due = in_total(need).saturating_sub(in_total(coming));
-        let mut surplus = in_total(&rest).saturating_sub(due);
-        for (pool, bytes) in &mut rest.0 {
-            let limit = self.limit_of(*pool);
-            if !limit.declared && limit.budget.is_none() {
-                let less = surplus.min(*bytes);
-                (surplus, *bytes) = (surplus - less, *bytes - less);
-            }
-        }
-        rest.0.retain(|e| e.1 > 0);
-        rest
-    }
-
-    /// The part of `need` that a claimant has not set aside yet.
-    #[must_use]
-    pub fn unclaimed(&self, need: &Need, claimant: u64) -> Need {
-        let mut rest = need.clone();
-        if let Some(held) = self.claims.get(&claimant) {
-            rest.take(held);
-        }
-        rest
-    }
-
-    /// Turns a claim into the reservations that it covers, all or none. Bytes claimed beyond them are free.
-    ///
-    /// # Errors
-    /// [`BudgetError::NotCovered`] when it holds too little, [`BudgetError::Booked`] when a component has an
-    /// account already; nothing is changed then.
-    pub fn settle(&mut self, claimant: u64, members: &[Reservation]) -> Result<(), BudgetError> {
-        let mut need = Need::new();
-        for (i, member) in members.iter().enumerate() {
-            let twice = members[..i].iter().any(|m| m.key == member.key);
-            if twice || self.account(member.key).is_some() {
-                return Err(BudgetError::Booked(member.key));
-            }
-            need.add_all(&member.need());
-        }
-        let empty = Need::new();
-        let held = self.claims.get(&claimant).unwrap_or(&empty);
-        if need.iter().any(|(pool, bytes)| held.of(pool) < bytes) {
-            return Err(BudgetError::NotCovered(claimant));
-        }
-        self.drop_claim(claimant);
-        for member in members {
-            self.open(member.key, member.pool, member.bytes.0, member.apart.clone())?;
-        }
-        Ok(())
     }
 
     /// Sets the bytes that other programs take of the budget, and those that this process freed but did not return.

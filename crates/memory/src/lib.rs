@@ -51,6 +51,7 @@ mod policy;
 mod psi;
 mod reading;
 mod report;
+mod rungs;
 mod source;
 mod trim;
 mod watch;
@@ -70,11 +71,12 @@ pub use hints::{Hints, MachineMemory};
 pub use learned::{Learned, Needs, Peaks, WINDOW};
 pub use limits::{LimitChoice, LimitError, OomEvidence, OomWatch, ProcessLimit, choose_limits};
 pub use policy::{
-    Candidate, EvictionPolicy, Gdsf, Lru, PolicyEvent, Ranked, VRank, VRankConfig, VRankMode,
-    demand_probability, product_policy, victim_order, with_stated,
+    Candidate, EvictionPolicy, Gdsf, Lru, Point, PolicyEvent, Ranked, VRank, VRankConfig,
+    VRankMode, demand_probability, lower_hull, product_policy, victim_order, with_stated,
 };
 pub use reading::{PressureReading, ReadingSource};
 pub use report::SourceReport;
+pub use rungs::{LearnedRung, RungFigures};
 pub use source::{
     CgroupSource, MachineSource, PressureSource, ScriptHandle, ScriptedSource, SourceChain,
     effective_limit, platform_source,

@@ -3,11 +3,13 @@
 mod gdsf;
 mod lru;
 mod product;
+mod steps;
 mod vrank;
 
 pub use gdsf::Gdsf;
 pub use lru::Lru;
 pub use product::product_policy;
+pub use steps::{Point, lower_hull};
 pub use vrank::{VRank, VRankConfig, VRankMode};
 
 use std::time::Duration;

@@ -1,7 +1,8 @@
-//! The account of one component: reserved, granted and measured bytes of its own pool, and declared ones of other pools.
+//! The account of one component: reserved, granted and measured bytes of its own pool, declared ones of other pools, and
+//! swap.
 //!
 //! Invariant: the grant is at least the first reservation, and what the component asked for besides. `apart` changes by
-//! declaration only.
+//! declaration, and by parks and wakes.
 
 use majordomo_core::ByteSize;
 
@@ -20,18 +21,22 @@ pub(super) struct Account {
     pub(super) measured: Option<u64>,
     /// Bytes of other pools, which are not measured.
     pub(super) apart: Need,
+    /// Bytes that a park left in swap, until they are measured to be gone.
+    pub(super) swap: u64,
 }
 
 impl Account {
     pub(super) fn new(pool: usize, reserved: u64, apart: Need) -> Self {
         let granted = reserved;
-        Self { pool, reserved, granted, grown: false, overload: 0, measured: None, apart }
+        let (overload, measured, swap) = (0, None, 0);
+        Self { pool, reserved, granted, grown: false, overload, measured, apart, swap }
     }
 
     /// The booking in each pool.
     pub(super) fn bookings(&self) -> Need {
         let mut all = self.apart.clone();
         all.add(self.pool, ByteSize(self.booked()));
+        all.add(Need::SWAP, ByteSize(self.swap));
         all
     }
 

@@ -7,6 +7,9 @@ use majordomo_core::{ByteSize, ComponentKey};
 pub struct Need(pub(super) Vec<(usize, u64)>);
 
 impl Need {
+    /// The position of swap, which is no pool of a catalog.
+    pub const SWAP: usize = usize::MAX;
+
     /// No bytes of any pool.
     #[must_use]
     pub const fn new() -> Self {
@@ -74,7 +77,7 @@ impl FromIterator<(usize, ByteSize)> for Need {
 /// Bytes to reserve for one component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reservation {
-    /// The component whose account is opened.
+    /// The component whose account is opened, or raised.
     pub key: ComponentKey,
     /// Its own pool, by position.
     pub pool: usize,
@@ -82,6 +85,8 @@ pub struct Reservation {
     pub bytes: ByteSize,
     /// Bytes of other pools, which stay at their declaration.
     pub apart: Need,
+    /// The component is parked and has an account: the bytes are added to it.
+    pub adds: bool,
 }
 
 impl Reservation {

@@ -1,9 +1,11 @@
 //! The overdraft of the ledger: by how much bookings exceed budgets, of which kind, and the audit of the sums.
 
+use std::collections::BTreeMap;
+
 use majordomo_core::{ByteSize, OverdraftStatus};
 
 use super::account::Account;
-use super::{Budget, Shortage, clamp};
+use super::{Budget, Need, Shortage, clamp};
 
 impl Budget {
     /// By how much bookings and takings exceed the total budget.
@@ -21,7 +23,7 @@ impl Budget {
     /// Whether the total or any pool is overdrawn.
     #[must_use]
     pub fn is_overdrawn(&self) -> bool {
-        self.headroom() < 0 || (0..self.pools.len()).any(|p| self.pool_headroom(p) < 0)
+        self.headroom() < 0 || self.positions().any(|p| self.pool_headroom(p) < 0)
     }
 
     /// Bytes that must be freed to end every overdraft that does not end by itself: all but the overload of loads.
@@ -32,7 +34,8 @@ impl Budget {
             loads.map(|a| i128::from(a.transient())).sum()
         };
         let total = ending(&|a| !self.limit_of(a.pool).declared);
-        let pools = (0..self.pools.len())
+        let pools = self
+            .positions()
             .map(|p| (p, clamp((-self.pool_headroom(p)).saturating_sub(ending(&|a| a.pool == p)))))
             .filter(|(_, b)| b.0 > 0)
             .collect();
@@ -71,24 +74,26 @@ impl Budget {
     /// # Errors
     /// Says which sum is wrong.
     pub fn audit(&self) -> Result<(), String> {
-        let mut booked = vec![0u128; self.pools.len()];
-        let mut claimed = vec![0u128; self.pools.len()];
+        let mut added: BTreeMap<usize, (u128, u128)> = BTreeMap::new();
         for a in self.accounts.iter().flatten() {
             for (pool, bytes) in a.bookings().iter() {
-                booked[pool] += u128::from(bytes.0);
+                added.entry(pool).or_default().0 += u128::from(bytes.0);
             }
         }
         for need in self.claims.values() {
             for (pool, bytes) in need.iter() {
-                claimed[pool] += u128::from(bytes.0);
+                added.entry(pool).or_default().1 += u128::from(bytes.0);
             }
         }
         let mut sums = (0u128, 0u128);
-        for (i, p) in self.pools.iter().enumerate() {
-            if (p.booked, p.claimed) != (booked[i], claimed[i]) {
+        for i in self.positions() {
+            let Some(p) = self.pool(i) else { continue };
+            let (booked, claimed) = added.get(&i).copied().unwrap_or_default();
+            if (p.booked, p.claimed) != (booked, claimed) {
+                let name = if i == Need::SWAP { "swap".to_owned() } else { format!("pool {i}") };
                 return Err(format!(
-                    "pool {i} has {}+{} on its books, its accounts and claims add up to {}+{}",
-                    p.booked, p.claimed, booked[i], claimed[i]
+                    "{name} has {}+{} on its books, its accounts and claims add up to {booked}+{claimed}",
+                    p.booked, p.claimed
                 ));
             }
             if !p.limit.declared {

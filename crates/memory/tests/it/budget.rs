@@ -286,6 +286,7 @@ impl Pair {
                 pool,
                 bytes: ByteSize(bytes),
                 apart: need(apart),
+                adds: false,
             })
             .collect();
         let held = self.model.claims.get(&claimant).copied().unwrap_or_default();
@@ -463,7 +464,7 @@ fn a_settlement_that_names_a_component_twice_changes_nothing() {
     need.add(0, ByteSize(20));
     assert!(ledger.claim(1, &need));
     let (key, apart) = (ComponentKey(3), Need::new());
-    let member = Reservation { key, pool: 0, bytes: ByteSize(5), apart };
+    let member = Reservation { key, pool: 0, bytes: ByteSize(5), apart, adds: false };
     assert_eq!(
         ledger.settle(1, &[member.clone(), member]),
         Err(BudgetError::Booked(ComponentKey(3)))

@@ -14,6 +14,7 @@ mod fixture;
 #[cfg(target_os = "linux")]
 mod footprint;
 mod limits;
+mod parking;
 mod source;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod trim;

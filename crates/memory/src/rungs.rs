@@ -1,0 +1,176 @@
+//! How much of a component is left at a rung, and how long the ways there and back take.
+//!
+//! Knows no step that is under way. Figures are expected until they are measured.
+
+use std::time::Duration;
+
+use majordomo_core::ByteSize;
+
+use crate::Need;
+
+/// The weight of a new measurement beside the earlier ones.
+const RATE: f64 = 0.3;
+
+/// Figures of a component at a rung. Shares are within 0 and 1 and count from what was booked when it was ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RungFigures {
+    /// Share of the bytes of its own pool that stay there.
+    pub stays: f64,
+    /// Share of the bytes of its own pool that are written to swap.
+    pub swapped: f64,
+    /// Share of the bytes of other pools that stay there.
+    pub apart_stays: f64,
+    /// Share of the bytes of other pools that move to its own pool.
+    pub moves: f64,
+    /// How long a park takes.
+    pub enter: Duration,
+    /// How long a wake takes.
+    pub wake: Duration,
+}
+
+/// The figures of a component at a rung, as expected and as measured.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LearnedRung {
+    figures: RungFigures,
+    parked: bool,
+    woken: bool,
+    /// The footprint of the first use after the last wake.
+    first_use: Option<ByteSize>,
+}
+
+impl LearnedRung {
+    /// Figures that nothing was measured of yet.
+    #[must_use]
+    pub fn expected(figures: RungFigures) -> Self {
+        Self { figures, ..Self::default() }
+    }
+
+    /// Takes over other expectations, for what was not measured yet.
+    pub fn expect(&mut self, figures: RungFigures) {
+        let RungFigures { enter, wake, .. } = self.figures;
+        if !self.parked {
+            self.figures = RungFigures { wake, ..figures };
+        } else {
+            self.figures.enter = enter;
+        }
+        if !self.woken {
+            self.figures.wake = figures.wake;
+        }
+    }
+
+    /// The figures now.
+    #[must_use]
+    pub fn figures(&self) -> &RungFigures {
+        &self.figures
+    }
+
+    /// The bytes that a component holds there which has so much booked, in its pool `own` and others.
+    #[must_use]
+    pub fn held(&self, booked: &Need, own: usize) -> Need {
+        let f = &self.figures;
+        let mut held = Need::new();
+        for (pool, bytes) in booked.iter() {
+            if pool == own {
+                held.add(own, bytes.scaled(f.stays));
+                held.add(Need::SWAP, bytes.scaled(f.swapped));
+            } else if pool != Need::SWAP {
+                held.add(pool, bytes.scaled(f.apart_stays));
+                held.add(own, bytes.scaled(f.moves));
+            }
+        }
+        held
+    }
+
+    /// Learns from a park that took so long and left so much of what was booked.
+    pub fn record_park(&mut self, booked: &Need, held: &Need, own: usize, took: Duration) {
+        let apart = |need: &Need| -> ByteSize {
+            let other = need.iter().filter(|(pool, _)| *pool != own && *pool != Need::SWAP);
+            other.map(|(_, bytes)| bytes).sum()
+        };
+        let share = |part: ByteSize, of: ByteSize| {
+            if of.0 == 0 { 0.0 } else { (part.0 as f64 / of.0 as f64).min(1.0) }
+        };
+        let (ram, others) = (booked.of(own), apart(booked));
+        // More than there was of its own pool has moved there.
+        let seen = RungFigures {
+            stays: share(held.of(own), ram),
+            swapped: share(held.of(Need::SWAP), ram),
+            apart_stays: share(apart(held), others),
+            moves: share(held.of(own).saturating_sub(ram), others),
+            enter: took,
+            wake: self.figures.wake,
+        };
+        let rate = if self.parked { RATE } else { 1.0 };
+        let mix = |old: f64, new: f64| old + rate * (new - old);
+        let old = self.figures;
+        self.figures = RungFigures {
+            stays: mix(old.stays, seen.stays),
+            swapped: mix(old.swapped, seen.swapped),
+            apart_stays: mix(old.apart_stays, seen.apart_stays),
+            moves: mix(old.moves, seen.moves),
+            enter: old.enter.mul_f64(1.0 - rate) + seen.enter.mul_f64(rate),
+            wake: old.wake,
+        };
+        self.parked = true;
+    }
+
+    /// Learns from a wake that took so long.
+    pub fn record_wake(&mut self, took: Duration) {
+        let rate = if self.woken { RATE } else { 1.0 };
+        self.figures.wake = self.figures.wake.mul_f64(1.0 - rate) + took.mul_f64(rate);
+        self.woken = true;
+    }
+
+    /// The footprint of the first use after a wake, where one was measured.
+    #[must_use]
+    pub fn first_use(&self) -> Option<ByteSize> {
+        self.first_use
+    }
+
+    /// Records the highest footprint of the first use after a wake.
+    pub fn record_first_use(&mut self, bytes: ByteSize) {
+        self.first_use = Some(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn need(parts: &[(usize, u64)]) -> Need {
+        parts.iter().map(|&(pool, mib)| (pool, ByteSize::mib(mib))).collect()
+    }
+
+    #[test]
+    fn measured_park_replaces_the_expectation_and_later_ones_are_mixed_in() {
+        let expected = RungFigures { stays: 0.5, swapped: 0.5, ..RungFigures::default() };
+        let mut rung = LearnedRung::expected(expected);
+        let booked = need(&[(0, 100)]);
+        assert_eq!(rung.held(&booked, 0), need(&[(0, 50), (Need::SWAP, 50)]));
+        let held = need(&[(0, 10), (Need::SWAP, 80)]);
+        rung.record_park(&booked, &held, 0, Duration::from_secs(1));
+        assert_eq!(rung.held(&booked, 0), held);
+        rung.record_park(&booked, &need(&[(0, 20), (Need::SWAP, 80)]), 0, Duration::from_secs(1));
+        assert_eq!(rung.held(&booked, 0), need(&[(0, 13), (Need::SWAP, 80)]));
+        let (figures, enter) = (rung.figures().stays, rung.figures().enter);
+        rung.expect(RungFigures { wake: Duration::from_secs(3), ..expected });
+        assert_eq!((rung.figures().stays, rung.figures().enter), (figures, enter));
+        assert_eq!(rung.figures().wake, Duration::from_secs(3), "no wake was measured yet");
+    }
+
+    #[test]
+    fn memory_that_leaves_a_card_is_expected_where_it_moved() {
+        let mut rung = LearnedRung::expected(RungFigures::default());
+        let (booked, held) = (need(&[(0, 100), (3, 400)]), need(&[(0, 200), (3, 40)]));
+        rung.record_park(&booked, &held, 0, Duration::ZERO);
+        assert_eq!(rung.held(&booked, 0), held);
+    }
+
+    #[test]
+    fn wake_time_follows_measurements() {
+        let mut rung = LearnedRung::expected(RungFigures::default());
+        rung.record_wake(Duration::from_secs(1));
+        rung.record_wake(Duration::from_secs(2));
+        assert_eq!(rung.figures().wake, Duration::from_millis(1300));
+    }
+}
