@@ -93,6 +93,18 @@ pub enum Cause {
     TooManyFailures,
     /// The back-off or the quarantine ended.
     RetryAllowed,
+    /// The component is parked.
+    ParkFinished,
+    /// The component could not be parked.
+    ParkFailed { error: String },
+    /// The deadline of the park passed.
+    ParkTimedOut,
+    /// The component was woken.
+    WakeFinished,
+    /// The component could not be woken.
+    WakeFailed { error: String },
+    /// The deadline of the wake passed.
+    WakeTimedOut,
     /// The leases ended, or were revoked at the deadline.
     Drained,
     /// The loader reported that the component is stopped.
@@ -153,7 +165,11 @@ impl Cause {
             | Self::Speculation
             | Self::Restart
             | Self::RetryAllowed => CauseClass::Needed,
-            Self::LoadFinished | Self::Drained | Self::UnloadFinished => CauseClass::Progress,
+            Self::LoadFinished
+            | Self::ParkFinished
+            | Self::WakeFinished
+            | Self::Drained
+            | Self::UnloadFinished => CauseClass::Progress,
             Self::EvictedForDemand { .. }
             | Self::EvictedForLoad
             | Self::Pressure { .. }
@@ -165,6 +181,10 @@ impl Cause {
             }
             Self::LoadFailed { .. }
             | Self::LoadTimedOut
+            | Self::ParkFailed { .. }
+            | Self::ParkTimedOut
+            | Self::WakeFailed { .. }
+            | Self::WakeTimedOut
             | Self::Exited { .. }
             | Self::OutOfMemory { .. }
             | Self::OverLimit { .. }
@@ -236,6 +256,12 @@ impl fmt::Display for Cause {
             Self::ConfigChanged => f.write_str("its configuration changed"),
             Self::TooManyFailures => f.write_str("it failed too often"),
             Self::RetryAllowed => f.write_str("it may be tried again"),
+            Self::ParkFinished => f.write_str("it is parked"),
+            Self::ParkFailed { error } => write!(f, "it could not be parked: {}", printable(error)),
+            Self::ParkTimedOut => f.write_str("it was not parked by the deadline"),
+            Self::WakeFinished => f.write_str("it was woken"),
+            Self::WakeFailed { error } => write!(f, "it could not be woken: {}", printable(error)),
+            Self::WakeTimedOut => f.write_str("it was not woken by the deadline"),
             Self::Drained => f.write_str("its leases ended"),
             Self::UnloadFinished => f.write_str("it is stopped"),
             Self::UnloadTimedOut => f.write_str("it did not stop by the deadline"),

@@ -179,6 +179,10 @@ pub struct IncarnationId {
 }
 
 number! {
+    /// One park or wake of an incarnation; reports that carry an older one are stale.
+    StepId(u64)
+}
+number! {
     /// A waiter: a demand, or a request of an operator, that the engine will answer.
     WaiterId(u64)
 }

@@ -58,7 +58,9 @@ pub use endpoint::{Endpoint, Loopback};
 pub use event::{EventKind, EventRecord, HintOutcome, Opinion};
 pub use failure::FailureCause;
 pub use hint::{HintSource, HintTier, PreloadEnd};
-pub use id::{CommandId, ComponentId, ComponentKey, IncarnationId, NameError, OpId, WaiterId};
+pub use id::{
+    CommandId, ComponentId, ComponentKey, IncarnationId, NameError, OpId, StepId, WaiterId,
+};
 pub use level::{PressureLevel, Priority};
 pub use printable::{
     Quoted, printable, printable_json, quoted, quoted_path, quoted_start, start_of, start_within,

@@ -150,6 +150,37 @@ impl ComponentState {
         matches!(self, Self::Loading { .. })
     }
 
+    /// Whether it is loaded from nothing: a wake takes no lane of the loads.
+    #[must_use]
+    pub const fn is_cold_load(self) -> bool {
+        matches!(self, Self::Loading { from: Rung::Gone })
+    }
+
+    /// Whether it is woken.
+    #[must_use]
+    pub const fn is_waking(self) -> bool {
+        matches!(self, Self::Loading { from } if from.is_parked())
+    }
+
+    /// Whether it is on its way to being parked.
+    #[must_use]
+    pub const fn is_parking(self) -> bool {
+        matches!(self, Self::Unloading { to } if to.is_parked())
+    }
+
+    /// Whether its incarnation exists without being usable, and may be stopped at any time: it is parked or waits to be
+    /// woken, or a step of it is under way.
+    #[must_use]
+    pub const fn is_on_the_ladder(self) -> bool {
+        match self {
+            Self::Down(rung)
+            | Self::Queued { from: rung }
+            | Self::Loading { from: rung }
+            | Self::Unloading { to: rung } => rung.is_parked(),
+            _ => false,
+        }
+    }
+
     /// Whether it is stopped or parked.
     #[must_use]
     pub const fn is_unloading(self) -> bool {

@@ -9,20 +9,24 @@ mod fit;
 mod needs;
 mod ranking;
 mod room;
+mod steps;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use majordomo_core::{
     ByteSize, ComponentKey, ComponentState, Confidence, Config, FailureCause, Holder, HolderKind,
-    Moment, Refusal, Values,
+    Moment, Refusal, Rung, Values,
 };
-use majordomo_lifecycle::{Admitted, Entry, Origin, Removal, Scheduler, Then, TxnId, Verdict};
+use majordomo_lifecycle::{
+    Admitted, Entry, Origin, Removal, Scheduler, Then, TxnId, Verdict, Victim,
+};
 use majordomo_memory::{EvictionPolicy, Reservation, Shortage};
 use majordomo_preloader::Preloader;
 use majordomo_registry::Catalog;
 
 use self::fit::Fit;
+pub(crate) use self::steps::Purpose;
 use crate::pace::Pace;
 use crate::thrash::Thrash;
 
@@ -83,7 +87,7 @@ struct Draft {
     /// Members are not ready.
     incomplete: bool,
     reserve: Vec<Reservation>,
-    victims: Vec<ComponentKey>,
+    victims: Vec<Victim>,
     replaced: Vec<ComponentKey>,
     awaits: Vec<ComponentKey>,
     /// It is admitted by what its members hold: their peaks do not fit.
@@ -99,6 +103,11 @@ struct Draft {
 }
 
 impl Draft {
+    /// Where a component is left that is a victim already.
+    fn target(&self, key: ComponentKey) -> Option<Rung> {
+        self.victims.iter().find(|v| v.key == key).map(|v| v.to)
+    }
+
     fn block(&mut self, holder: Holder, until: Option<Moment>) {
         if !self.holders.iter().any(|h| h.component == holder.component) {
             self.holders.push(holder);
@@ -185,8 +194,8 @@ impl Admission<'_> {
             return Verdict::Refuse(refusal);
         }
         let Draft { reserve, victims, replaced, mut awaits, overloads, .. } = draft;
-        let down = |k: &ComponentKey| !self.state(*k).is_queued();
-        awaits.extend(victims.iter().copied().filter(down));
+        let down = |v: &&Victim| !self.state(v.key).is_queued();
+        awaits.extend(victims.iter().filter(down).map(|v| v.key));
         awaits.sort_unstable();
         awaits.dedup();
         Verdict::Start(Admitted { reserve, victims, replaced, awaits, overloads })
@@ -207,6 +216,13 @@ impl Admission<'_> {
                 ComponentState::Draining => draft.block(self.holder(key, leaving_kind(e)), None),
                 // Another transaction loads it: its bytes are reserved once.
                 _ if self.scheduler.is_expected(key, ask.id) => {}
+                // A park is not reversed.
+                state if state.is_parking() => {
+                    draft.block(self.holder(key, HolderKind::Unloading), None);
+                }
+                ComponentState::Down(rung) if rung.is_parked() => {
+                    draft.reserve.push(self.scheduler.needed_to_wake(key, rung));
+                }
                 state => {
                     if state.is_unloading() {
                         draft.awaits.push(key);

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use majordomo_core::{ComponentKey, ComponentState, Moment};
+use majordomo_core::{ComponentKey, ComponentState, Moment, Rung};
 use majordomo_lifecycle::{Origin, Phase};
 
 use crate::Engine;
@@ -149,6 +149,9 @@ impl Engine {
                 let name = |pool: usize| &self.catalog().pools()[pool].name;
                 let stated = |(p, bytes)| s.memory_in.get(name(p)).is_some_and(|b| *b == bytes);
                 pool.is_none()
+                    // Its bytes on the ladder are measured.
+                    || e.state().is_on_the_ladder()
+                    || e.state().is_unloading()
                     || (apart.iter().count() == s.memory_in.len() && apart.iter().all(stated))
             });
             if !right {
@@ -158,14 +161,14 @@ impl Engine {
                 );
             }
             let may_book = e.state().is_alive() || e.state().is_queued();
-            if booked.0 > 0 && !may_book {
+            if !self.scheduler.budget().bookings(key).is_empty() && !may_book {
                 return broken(
                     3,
                     format!("{} is {} and has {booked} booked", self.name(key), e.state()),
                 );
             }
             let should_book = (self.scheduler.budget().reserved_for(key) + e.overload()).0 == 0
-                && e.state().is_queued()
+                && e.state() == ComponentState::Queued { from: Rung::Gone }
                 && !reserved_by(Phase::Clearing)
                 && self.scheduler.needs(key).load.0 > 0;
             if should_book {
@@ -210,6 +213,13 @@ impl Engine {
                     ),
                 );
             }
+            let steps = e.state().is_parking() || e.state().is_waking();
+            if steps != e.parking().step().is_some() {
+                return broken(
+                    4,
+                    format!("{} is {} in {:?}", self.name(key), e.state(), e.parking().step()),
+                );
+            }
             if e.state().is_unloading() && e.unload_deadline().is_none() {
                 return broken(7, format!("{} unloads without a deadline", self.name(key)));
             }
@@ -231,7 +241,7 @@ impl Engine {
                 format!("{leaving} components leave, {} are counted", self.scheduler.n_removals()),
             );
         }
-        let loading = self.scheduler.keys_where(|e| e.state().is_loading()).len();
+        let loading = self.scheduler.keys_where(|e| e.state().is_cold_load()).len();
         if loading > self.config().loads.lanes() {
             // A smaller limit of a new configuration is reached as loads end.
             if !self.lanes_shrunk {

@@ -92,7 +92,11 @@ impl Engine {
                     let running = e.spec().and_then(|s| change(Some(&**s), Some(&**new)));
                     if running == Some(Change::InPlace) {
                         e.continue_by(Arc::clone(new));
-                        self.scheduler.book_declared(key);
+                        // A parked component is booked as it was measured.
+                        if !e.state().is_on_the_ladder() {
+                            self.scheduler.book_declared(key);
+                        }
+                        self.wake_if_fixed(key, step.now);
                     }
                 }
                 Change::Removed => self.outdated(key, &Then::Unloaded, step),
@@ -131,10 +135,18 @@ impl Engine {
         self.scheduler.cancel_restart(key);
         // Measured figures belong to the configuration that they were measured by.
         self.scheduler.entry_mut(key).figures_mut().forget();
+        self.scheduler.entry_mut(key).parking_mut().forget();
         if *then == Then::Reload {
             self.scheduler.restart_later(key, step.now);
         }
         match self.state(key) {
+            // It was evicted: only a demand loads it again.
+            state if state.is_on_the_ladder() => {
+                self.scheduler.mark_outdated(key);
+                let cause = Cause::ConfigChanged;
+                self.scheduler.end_on_the_ladder(key, cause, Then::Unloaded, step);
+                self.plan_again(key, step);
+            }
             ComponentState::Loading { .. } => {
                 if self.scheduler.entry(key).is_required() {
                     self.scheduler.mark_outdated(key);

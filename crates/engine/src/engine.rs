@@ -22,6 +22,7 @@ use crate::Input;
 use crate::admit::Admission;
 use crate::attribution::Attribution;
 use crate::forecast::Forecaster;
+use crate::grant::Opening;
 use crate::health::Exit;
 use crate::hints::Hints;
 use crate::idle::Idleness;
@@ -53,6 +54,8 @@ pub type Effects = Vec<Effect>;
 /// |---|---|
 /// | [`StartLoad`](Effect::StartLoad) | [`LoadFinished`](Input::LoadFinished); after a `CancelLoad`, `UnloadFinished` instead |
 /// | [`CancelLoad`](Effect::CancelLoad), [`StartUnload`](Effect::StartUnload) | [`UnloadFinished`](Input::UnloadFinished), also after a [`Kill`](Effect::Kill) |
+/// | [`StartPark`](Effect::StartPark) | [`Parked`](Input::Parked), unless `StartUnload` comes before |
+/// | [`StartWake`](Effect::StartWake) | [`Woken`](Input::Woken), unless `StartUnload` comes before |
 /// | [`Probe`](Effect::Probe) | [`Health`](Input::Health) |
 /// | [`Trim`](Effect::Trim) | [`Trimmed`](Input::Trimmed) |
 /// | [`Cells::want`] | [`Released`](Input::Released) at the next release |
@@ -314,6 +317,9 @@ impl Engine {
                     self.refuse_dependents(id.key, &refusal, step);
                 }
             }
+            Input::Offers(offers) => self.offer(&offers),
+            Input::Parked { id, step: number, result } => self.parked(id, number, result, step),
+            Input::Woken { id, step: number, result } => self.woken(id, number, result, step),
             Input::Exited { id, how, code, out_of_memory } => {
                 self.exited(id, Exit { how, code, out_of_memory }, step);
             }
@@ -358,7 +364,7 @@ impl Engine {
         match result {
             Ok(report) => {
                 self.scheduler.load_succeeded(id.key, report, step);
-                self.publish(id, step);
+                self.publish(id, Opening::Install, step);
             }
             Err(failure) => {
                 let refusal = self.load_failure(id.key, failure.error.clone());
@@ -392,6 +398,7 @@ impl Engine {
             self.scheduler.cancel_loose(step);
             self.relieve(step);
             self.scheduler.start_loads(step);
+            self.scheduler.start_wakes(step);
             // An unload is accounted for before the component may be preloaded again.
             self.follow(step);
             self.preload(step);
@@ -430,11 +437,14 @@ impl Engine {
                 }
                 ComponentState::Unloading { .. } => {
                     let evicted = cause.class() == CauseClass::MemoryShort;
-                    self.policy.on_event(&PolicyEvent::Unloaded { key, at: now, evicted });
+                    // The policy knows no rungs: what is parked is not loaded.
+                    if !from.is_on_the_ladder() {
+                        self.policy.on_event(&PolicyEvent::Unloaded { key, at: now, evicted });
+                    }
                     self.end_preload_as_unloaded(key, cause.class().is_failure(), step);
                     self.thrash.incarnation_ended(key);
                 }
-                ComponentState::UNLOADED if from.is_queued() => {
+                ComponentState::Down(_) if from.is_queued() => {
                     self.end_preload_as_unloaded(key, false, step);
                 }
                 ComponentState::Failed { .. } | ComponentState::Quarantined { .. } => {

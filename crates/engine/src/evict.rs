@@ -4,13 +4,18 @@
 
 use std::time::Duration;
 
-use majordomo_core::{Cause, ComponentKey, ComponentState, EventKind, Moment};
+use majordomo_core::{Cause, ComponentKey, ComponentState, EventKind, Moment, Rung};
 use majordomo_lifecycle::{
-    Admitted, Cells, CloseAnswer, DropReason, Origin, Phase, Removal, Step, Then, TxnId,
+    Admitted, Cells, CloseAnswer, DropReason, Origin, Phase, Removal, Step, Then, TxnId, Victim,
 };
 
 use crate::Engine;
 use crate::admit::Ask;
+
+/// Victims without the rungs where they are left, in the same order.
+pub(crate) fn keys_of_victims(victims: &[Victim]) -> Vec<ComponentKey> {
+    victims.iter().map(|v| v.key).collect()
+}
 
 /// When cells change while they are looked at, the engine looks again after this.
 pub(crate) const RECHECK: Duration = Duration::from_millis(1);
@@ -20,12 +25,12 @@ impl Engine {
     /// returned.
     pub(crate) fn close_all(
         &mut self,
-        victims: &[ComponentKey],
+        victims: impl IntoIterator<Item = ComponentKey>,
         cells: &mut dyn Cells,
     ) -> Vec<(ComponentKey, u32)> {
         let mut closed = Vec::new();
         let mut leased = Vec::new();
-        for &key in victims {
+        for key in victims {
             if self.scheduler.entry(key).state() != ComponentState::Ready {
                 continue;
             }
@@ -54,11 +59,11 @@ impl Engine {
         let Admitted { victims, replaced, awaits, .. } = admitted;
         let needed_by = self.scheduler.transaction(id).and_then(|t| t.requested.first().copied());
         self.record_victims(victims, needed_by.unwrap_or_default(), None, step);
-        self.record_displaced(victims, id, origin);
-        for &key in victims {
-            let cause =
-                if replaced.contains(&key) { Cause::Replaced } else { origin.eviction_cause() };
-            self.evict_one(key, cause, Some(id), step);
+        self.record_displaced(&keys_of_victims(victims), id, origin);
+        for &victim in victims {
+            let is_replaced = replaced.contains(&victim.key);
+            let cause = if is_replaced { Cause::Replaced } else { origin.eviction_cause() };
+            self.evict_one(victim, cause, Some(id), step);
         }
         for key in awaits {
             let promised = self.scheduler.entry(*key).removal().and_then(Removal::freed_for);
@@ -69,17 +74,17 @@ impl Engine {
         }
     }
 
-    /// Evicts one component: a ready one, whose cell is closed without leases, or a speculative load.
+    /// Evicts one component: a ready one, whose cell is closed without leases, a speculative load, or a parked one.
     pub(crate) fn evict_one(
         &mut self,
-        key: ComponentKey,
+        Victim { key, to }: Victim,
         cause: Cause,
         freed_for: Option<TxnId>,
         step: &mut Step<'_>,
     ) {
         match self.scheduler.entry(key).state() {
             ComponentState::Ready => {
-                let removal = Removal::at_once(cause, Then::Unloaded).freeing_for(freed_for);
+                let removal = Removal::at_once(cause, Then::at(to)).freeing_for(freed_for);
                 self.scheduler.begin_removal(key, removal, step);
             }
             ComponentState::Loading { .. } => {
@@ -96,8 +101,23 @@ impl Engine {
                 for id in ids {
                     self.end(id, &DropReason::Cancelled, step);
                 }
+                self.end_parked(key, cause, freed_for, step);
             }
+            _ if !to.is_parked() => self.end_parked(key, cause, freed_for, step),
             _ => {}
+        }
+    }
+
+    fn end_parked(
+        &mut self,
+        key: ComponentKey,
+        cause: Cause,
+        freed_for: Option<TxnId>,
+        step: &mut Step<'_>,
+    ) {
+        if self.state(key).is_parked() {
+            self.scheduler.end_on_the_ladder(key, cause, Then::Unloaded, step);
+            self.scheduler.free_for(key, freed_for);
         }
     }
 
@@ -105,7 +125,7 @@ impl Engine {
     /// it has to load.
     pub(crate) fn record_victims(
         &self,
-        victims: &[ComponentKey],
+        victims: &[Victim],
         needed_by: ComponentKey,
         preload: Option<(Ask<'_>, &[ComponentKey])>,
         step: &mut Step<'_>,
@@ -114,9 +134,9 @@ impl Engine {
             return;
         }
         let admission = self.admission();
-        let candidates = admission.candidates(victims, step.now);
+        let candidates = admission.candidates(&keys_of_victims(victims), step.now);
         let gain = preload.map(|(ask, missing)| admission.gain(ask, missing));
-        for r in admission.rank(&candidates, step.now) {
+        for (r, victim) in admission.rank(&candidates, step.now).iter().zip(victims) {
             let value = admission.value(r.key);
             step.record(EventKind::Victim {
                 component: r.key,
@@ -126,8 +146,8 @@ impl Engine {
                 reuse: value.reuse,
                 needed_by,
                 loss: match preload {
-                    Some((ask, _)) => admission.loss_for(ask, &[r.key], step.now),
-                    None => admission.loss(&[r.key]),
+                    Some((ask, _)) => admission.loss_for(ask, &[*victim], step.now),
+                    None => admission.loss(&[*victim]),
                 },
                 gain,
             });
@@ -189,7 +209,10 @@ impl Engine {
                     self.scheduler.cancel_load(member, cause.clone(), step);
                     continue;
                 }
-                _ => continue,
+                _ => {
+                    self.scheduler.end_on_the_ladder(member, cause.clone(), Then::Unloaded, step);
+                    continue;
+                }
             }
             step.cells.close(member);
             let removal = Removal::when_drained(cause.clone(), Then::Unloaded)
@@ -258,7 +281,12 @@ impl Engine {
                         self.scheduler.end_removal_as(member, then.clone());
                     }
                 }
-                _ => {}
+                ComponentState::Loading { from: Rung::Gone } => {}
+                // It was evicted: only a demand loads it again.
+                _ => {
+                    let cause = if own { cause } else { &lost };
+                    self.scheduler.end_on_the_ladder(member, cause.clone(), Then::Unloaded, step);
+                }
             }
         }
         self.scheduler.touch();

@@ -10,6 +10,7 @@ use majordomo_lifecycle::{Cells, CloseAnswer, Step, TxnId, Verdict};
 
 use crate::Engine;
 use crate::admit::Ask;
+use crate::evict::keys_of_victims;
 
 impl Engine {
     /// Admits a demand that is blocked but for the leases that it gives up. True when it was.
@@ -37,7 +38,7 @@ impl Engine {
             let Verdict::Start(admitted) = self.admission().admit(ask, &leased, step.now) else {
                 return false;
             };
-            let victims = &admitted.victims;
+            let victims = &keys_of_victims(&admitted.victims);
             let others = self.close_but_for(waiter, victims, step.cells);
             if !others.is_empty() {
                 leased.extend(others);
@@ -45,7 +46,7 @@ impl Engine {
             }
             step.cells.give_up(waiter);
             // Closed before: no newcomer came meanwhile. The holder may have taken its leases back.
-            if !self.close_all(victims, step.cells).is_empty() {
+            if !self.close_all(victims.iter().copied(), step.cells).is_empty() {
                 self.reopen_ready(victims, step.cells);
                 return false;
             }

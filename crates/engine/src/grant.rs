@@ -11,7 +11,16 @@ use crate::evict::RECHECK;
 /// A set at its limit of leases is tried this often: a release before the request for a notice is not reported.
 const LEASE_TRIES: u32 = 2;
 
-/// The component that has just become ready, whose cell is not published yet.
+/// How a component that is ready can be leased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// A load made a new incarnation.
+    Install,
+    /// A wake made the incarnation usable again: its cell is closed and has no lease.
+    Reopen,
+}
+
+/// The component that has just become ready, whose cell is not open yet.
 struct Fresh {
     key: ComponentKey,
     leases: u32,
@@ -19,7 +28,7 @@ struct Fresh {
 
 impl Engine {
     /// Publishes a component that has just become ready, with the leases of all its waiters.
-    pub(crate) fn publish(&mut self, id: IncarnationId, step: &mut Step<'_>) {
+    pub(crate) fn publish(&mut self, id: IncarnationId, opening: Opening, step: &mut Step<'_>) {
         let key = id.key;
         let mut fresh = Fresh { key, leases: 0 };
         let mut granted = Vec::new();
@@ -30,7 +39,15 @@ impl Engine {
                 granted.push(txn);
             }
         }
-        step.cells.install(id, fresh.leases);
+        match opening {
+            Opening::Install => step.cells.install(id, fresh.leases),
+            Opening::Reopen => {
+                if fresh.leases > 0 {
+                    step.cells.lease_n(key, fresh.leases);
+                }
+                step.cells.reopen(key);
+            }
+        }
         for txn in granted {
             self.granted(txn, step);
         }

@@ -24,7 +24,13 @@ impl Engine {
     pub(crate) fn exited(&mut self, id: IncarnationId, exit: Exit, step: &mut Step<'_>) {
         let key = id.key;
         let e = self.scheduler.entry(key);
-        if !self.scheduler.is_current(id) || !e.is_up() {
+        if !self.scheduler.is_current(id) {
+            return;
+        }
+        if e.state().is_on_the_ladder() {
+            return self.ended_on_the_ladder(id, exit, step);
+        }
+        if !e.is_up() {
             return;
         }
         let ran = step.now.since(e.ready_at());
@@ -111,8 +117,18 @@ impl Engine {
     fn unhealthy(&mut self, key: ComponentKey, error: String, step: &mut Step<'_>) {
         self.scheduler.entry_mut(key).probes_mut().open_gate();
         let cause = Cause::Unhealthy { error };
+        let is_bad_wake = self.scheduler.entry(key).parking().is_on_probation(step.now);
+        if is_bad_wake {
+            self.scheduler.entry_mut(key).parking_mut().failed();
+        }
         let force_at = step.now + self.scheduler.grace(key, step.now);
         let refusal = self.load_failure(key, cause.to_string());
+        // The wake failed, not the component: a demand loads it cold.
+        if is_bad_wake {
+            let then = if self.scheduler.must_run(key) { Then::Reload } else { Then::Unloaded };
+            self.remove_with_dependents(key, &cause, &then, Some(force_at), step);
+            return self.plan_again(key, step);
+        }
         let then = Then::Failed(cause.clone());
         self.remove_with_dependents(key, &cause, &then, Some(force_at), step);
         self.refuse_dependents(key, &refusal, step);

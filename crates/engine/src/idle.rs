@@ -3,7 +3,7 @@
 use majordomo_core::{
     Cause, ComponentKey, ComponentState, IdleConfig, IdleTrimWhen, Moment, PressureLevel,
 };
-use majordomo_lifecycle::{CloseAnswer, Step};
+use majordomo_lifecycle::{CloseAnswer, Entry, Step, Victim};
 use majordomo_preloader::IdleTrim;
 
 use crate::Engine;
@@ -84,12 +84,19 @@ impl Engine {
     /// Unloads components whose idle timeout has passed.
     pub(crate) fn unload_idle(&mut self, step: &mut Step<'_>) {
         let now = step.now;
-        for key in self.scheduler.keys_where(|e| e.state() == ComponentState::Ready) {
+        let may_end = |e: &Entry| e.state() == ComponentState::Ready || e.state().is_parked();
+        for key in self.scheduler.keys_where(may_end) {
             if self.scheduler.entry(key).idle_end().is_none_or(|t| t > now) {
                 continue;
             }
+            if self.state(key).is_parked() {
+                self.evict_one(Victim::gone(key), Cause::Idle, None, step);
+                continue;
+            }
             match step.cells.try_close(key) {
-                CloseAnswer::Closed => self.evict_one(key, Cause::Idle, None, step),
+                CloseAnswer::Closed => {
+                    self.evict_one(Victim::gone(key), Cause::Idle, None, step);
+                }
                 // In use all the while: its idle time begins when a sweep has seen the use.
                 CloseAnswer::Leased(_) => {
                     self.scheduler.entry_mut(key).restart_idle_timeout(now);

@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use majordomo_core::{
     ByteSize, CommandId, ComponentKey, Confidence, Config, HintSource, HintTier, IncarnationId,
-    Moment, PressureLevel, Priority, WaiterId, WallSeconds,
+    Moment, PressureLevel, Priority, StepId, WaiterId, WallSeconds,
 };
-use majordomo_lifecycle::{LoadFailure, LoadReport, OutOfMemory, Persisted};
+use majordomo_lifecycle::{
+    LoadFailure, LoadReport, OutOfMemory, ParkReport, Persisted, WakeReport,
+};
 use majordomo_predictor::SequenceModel;
 use majordomo_registry::Catalog;
+
+use crate::Offers;
 
 /// Measured memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -126,7 +130,25 @@ pub enum Input {
     },
     /// An unload or a cancelled load ended: nothing is left.
     UnloadFinished { id: IncarnationId },
-    /// A component that was up ended by itself.
+    /// The rungs that components may be parked at. A new list replaces the old one.
+    Offers(Offers),
+    /// A park ended.
+    Parked {
+        id: IncarnationId,
+        /// As in its `StartPark`.
+        step: StepId,
+        /// In words, why it failed: the component runs on, and its memory may be anywhere.
+        result: Result<ParkReport, String>,
+    },
+    /// A wake ended.
+    Woken {
+        id: IncarnationId,
+        /// As in its `StartWake`.
+        step: StepId,
+        /// In words, why it failed.
+        result: Result<WakeReport, String>,
+    },
+    /// A component that was up, or parked, ended by itself.
     Exited {
         id: IncarnationId,
         /// In words.
@@ -217,6 +239,11 @@ impl Input {
             Self::LoadFinished { result: Ok(_), .. } => "load_succeeded",
             Self::LoadFinished { .. } => "load_failed",
             Self::UnloadFinished { .. } => "unload_finished",
+            Self::Offers(_) => "offers",
+            Self::Parked { result: Ok(_), .. } => "parked",
+            Self::Parked { .. } => "park_failed",
+            Self::Woken { result: Ok(_), .. } => "woken",
+            Self::Woken { .. } => "wake_failed",
             Self::Exited { .. } => "exited",
             Self::Grow { .. } => "grow",
             Self::Health { result: Ok(()), .. } => "healthy",

@@ -22,6 +22,7 @@ mod held;
 mod hints;
 mod idle;
 mod input;
+mod ladder;
 mod measured;
 mod operate;
 mod pace;
@@ -42,8 +43,11 @@ pub use audit::Violation;
 pub use configure::needs_reload;
 pub use engine::{Effects, Engine};
 pub use input::{Footprints, Input, OperatorAction, Usage};
+pub use ladder::Offers;
 pub use majordomo_lifecycle::{
-    Cells, CloseAnswer, Effect, LoadFailure, LoadReport, OutOfMemory, PeekCells, Persisted,
+    Cells, CloseAnswer, Effect, LoadFailure, LoadReport, OutOfMemory, ParkReport, PeekCells,
+    Persisted, RungOffer, WakeReport,
 };
+pub use majordomo_memory::{Need, RungFigures};
 pub use majordomo_predictor::{SequenceModel, SequenceStateError};
 pub use plan::{Plan, PlannedEviction, PlannedLoad};

@@ -49,6 +49,7 @@ impl Engine {
             OperatorAction::Pin | OperatorAction::Unpin => {
                 let pinned = action == OperatorAction::Pin;
                 self.scheduler.pin(key, pinned);
+                self.wake_if_fixed(key, step.now);
                 step.push(Effect::Done { waiter });
             }
             OperatorAction::Trim if self.can_trim(key) => self.operator_trim(waiter, key, step),

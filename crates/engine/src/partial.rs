@@ -92,7 +92,7 @@ impl Engine {
             let verdict = self.admission().admit(ask, &leased, step.now);
             let Verdict::Start(Admitted { victims, .. }) = &verdict else { return verdict };
             let before = leased.len();
-            for &key in victims {
+            for key in victims.iter().map(|v| v.key) {
                 if self.state(key) == majordomo_core::ComponentState::Ready {
                     let leases = self.leases_out(key, step.cells);
                     leased.extend((leases > 0).then_some((key, leases)));

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, ComponentKey, ComponentState, Holder, LeftOut, Moment, Refusal, WaiterId,
+    ByteSize, ComponentKey, ComponentState, Holder, LeftOut, Moment, Refusal, Rung, WaiterId,
 };
-use majordomo_lifecycle::{Admitted, Origin, PeekCells, Verdict};
+use majordomo_lifecycle::{Admitted, Origin, PeekCells, Verdict, Victim};
 use majordomo_memory::Need;
 
 use crate::Engine;
@@ -38,6 +38,8 @@ pub struct PlannedLoad {
 pub struct PlannedEviction {
     #[expect(missing_docs, reason = "the type says it")]
     pub key: ComponentKey,
+    /// The rung where it would be.
+    pub to: Rung,
     /// The bytes that it would free in its own pool.
     pub bytes: ByteSize,
     /// The declared bytes that it would free in other pools.
@@ -127,12 +129,7 @@ impl Engine {
                 beyond = overloads;
                 plan.evictions = victims
                     .into_iter()
-                    .map(|key| PlannedEviction {
-                        key,
-                        bytes: self.scheduler.budget().booked_for(key),
-                        apart: self.scheduler.budget().apart(key),
-                        conflict: replaced.contains(&key),
-                    })
+                    .map(|victim| self.planned_eviction(victim, &replaced))
                     .collect();
             }
         }
@@ -140,6 +137,15 @@ impl Engine {
             self.plan_loads(&closure, &beyond, &mut plan);
         }
         plan
+    }
+
+    fn planned_eviction(&self, victim: Victim, replaced: &[ComponentKey]) -> PlannedEviction {
+        let Victim { key, to } = victim;
+        let own = self.scheduler.pool(key);
+        let freed = self.admission().freed_by(victim);
+        let is_apart = |pool: &usize| *pool != own && *pool != Need::SWAP;
+        let apart = freed.iter().filter(|(pool, _)| is_apart(pool)).collect();
+        PlannedEviction { key, to, bytes: freed.of(own), apart, conflict: replaced.contains(&key) }
     }
 
     fn plan_loads(
@@ -160,8 +166,13 @@ impl Engine {
                 ComponentState::Loading { .. } | ComponentState::Queued { .. }
             );
             let needs = self.scheduler.needs(key);
-            let bytes =
-                if under_way { self.scheduler.budget().booked_for(key) } else { needs.load };
+            let bytes = match self.state(key) {
+                _ if under_way => self.scheduler.budget().booked_for(key),
+                ComponentState::Down(rung) if rung.is_parked() => {
+                    self.scheduler.needed_to_wake(key, rung).bytes
+                }
+                _ => needs.load,
+            };
             let beyond = beyond.iter().find(|b| b.0 == key).map_or(ByteSize::ZERO, |b| b.1);
             plan.loads.push(PlannedLoad {
                 key,
@@ -169,7 +180,7 @@ impl Engine {
                 settled: needs.settled.min(bytes),
                 apart: self.scheduler.declared_apart(key),
                 beyond,
-                load_time: self.scheduler.load_time(key),
+                load_time: self.scheduler.wait(key),
                 wave,
                 under_way,
             });

@@ -7,12 +7,13 @@ use majordomo_core::{
     ComponentKey, Confidence, EventKind, HintOutcome, HintSource, Holder, HolderKind, Moment,
     Opinion, PreloadEnd, PressureLevel, Priority, Refusal,
 };
-use majordomo_lifecycle::{Admitted, Origin, Request, Step, Verdict};
+use majordomo_lifecycle::{Admitted, Origin, Request, Step, Verdict, Victim};
 use majordomo_memory::{Need, Shortage};
 use majordomo_preloader::{Harm, Hint, HintAnswer, Proposal, Tier};
 
 use crate::Engine;
 use crate::admit::{Ask, is_present, keys_of};
+use crate::evict::keys_of_victims;
 
 /// The result of a proposal.
 enum Attempt {
@@ -112,7 +113,7 @@ impl Engine {
     }
 
     /// Until when a preload that needs so many bytes must wait because demands may need its memory.
-    fn yields_until(&self, need: &Need, victims: &[ComponentKey], now: Moment) -> Option<Moment> {
+    fn yields_until(&self, need: &Need, victims: &[Victim], now: Moment) -> Option<Moment> {
         let contention = self.hints.contention(now)?;
         let budget = self.scheduler.budget();
         // All pools of RAM are one account.
@@ -132,7 +133,7 @@ impl Engine {
     /// load would slow down.
     fn has_preload_lane(&self, now: Moment) -> bool {
         let loads = &self.config().loads;
-        let loading = |e: &majordomo_lifecycle::Entry| e.state().is_loading();
+        let loading = |e: &majordomo_lifecycle::Entry| e.state().is_cold_load();
         let n_loading = self.scheduler.entries().filter(|(_, e)| loading(e)).count();
         let mut n_preloads = 0;
         for t in self.scheduler.transactions().filter(|t| !t.is_dormant(now)) {
@@ -161,7 +162,7 @@ impl Engine {
                 Ok(admitted) => admitted,
                 Err(ended) => return ended,
             };
-            let in_use = self.close_all(&admitted.victims, step.cells);
+            let in_use = self.close_all(keys_of_victims(&admitted.victims), step.cells);
             if in_use.is_empty() {
                 break admitted;
             }
@@ -171,15 +172,15 @@ impl Engine {
         let priority = self.catalog().spec(p.key).map_or(Priority::Low, |s| s.priority);
         let deadline = step.now + self.patience(p.key);
         let bytes = admitted.reserve.iter().map(|r| r.bytes).sum();
-        let load_time = |k: ComponentKey| (k, self.scheduler.load_time(k));
-        let displaced: Vec<_> = admitted.victims.iter().map(|k| load_time(*k)).collect();
+        let displaced: Vec<_> =
+            admitted.victims.iter().map(|v| (v.key, self.admission().added_wait(*v))).collect();
         let missing = keys_of(&admitted.reserve);
-        let own: Duration = missing.iter().map(|k| load_time(*k).1).sum();
+        let own: Duration = missing.iter().map(|k| self.scheduler.wait(*k)).sum();
         let request = Request::whole(origin, vec![p.key], priority, deadline);
         let id = self.scheduler.submit(request, step.now);
         self.record_victims(&admitted.victims, p.key, Some((ask, &missing)), step);
-        for &key in &admitted.victims {
-            self.evict_one(key, origin.eviction_cause(), Some(id), step);
+        for &victim in &admitted.victims {
+            self.evict_one(victim, origin.eviction_cause(), Some(id), step);
         }
         self.hints.preloader_mut().on_started(p, bytes, step.now);
         self.hints.preloader_mut().on_displaced(p.key, own, displaced);

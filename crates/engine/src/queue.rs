@@ -12,6 +12,7 @@ use majordomo_memory::Shortage;
 
 use crate::Engine;
 use crate::admit::Ask;
+use crate::evict::keys_of_victims;
 use crate::partial::Reduction;
 
 /// The result of an attempt to admit a transaction.
@@ -153,7 +154,8 @@ impl Engine {
                     return self.block(id, ask, block, &first_leased.unwrap_or_default(), step);
                 }
                 Verdict::Start(admitted) => {
-                    let now_leased = self.close_all(&admitted.victims, step.cells);
+                    let victims = keys_of_victims(&admitted.victims);
+                    let now_leased = self.close_all(victims, step.cells);
                     if now_leased.is_empty() {
                         self.evict(id, origin, &admitted, step);
                         self.scheduler.activate(id, admitted, step);

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use majordomo_core::{
-    Cause, ComponentKey, ComponentState, EventKind, Moment, PressureLevel, Priority,
+    ByteSize, Cause, ComponentKey, ComponentState, EventKind, Moment, PressureLevel, Priority,
 };
-use majordomo_lifecycle::{Effect, Step};
+use majordomo_lifecycle::{Effect, Entry, Step, Victim};
 use majordomo_memory::{Need, Shortage};
 
 use crate::Engine;
-use crate::admit::is_present;
+use crate::admit::{Purpose, is_present};
+use crate::evict::keys_of_victims;
 
 /// The longest wait between rounds that freed nothing.
 const MAX_BACK_OFF: Duration = Duration::from_secs(30);
@@ -159,9 +160,13 @@ impl Engine {
         let at_once = self.scheduler.pressure() >= m.refuse_loads_at;
         let residency = m.min_residency;
         let now = step.now;
-        let keys = self.scheduler.keys_where(|e| {
+        let ready = self.scheduler.keys_where(|e| {
             e.state() == ComponentState::Ready && (at_once || now.since(e.ready_at()) >= residency)
         });
+        // Parked components give way before any that is ready.
+        let mut keys = self.scheduler.keys_where(|e| e.state().is_parked());
+        keys.retain(|k| self.scheduler.budget().booked_for(*k) > ByteSize::ZERO);
+        keys.extend(ready);
         let cause = Cause::Pressure { level: self.scheduler.pressure() };
         let tiers = self.scheduler.requested_tiers(now);
         let is_below_kept = |engine: &Self, key: &ComponentKey| {
@@ -169,12 +174,13 @@ impl Engine {
             engine.scheduler.effective_priority(*key, &group, &tiers) > lowest_kept
         };
         keys.into_iter()
-            .filter(|k| {
-                self.scheduler.entry(*k).state() == ComponentState::Ready && is_below_kept(self, k)
-            })
+            .filter(|k| is_below_kept(self, k))
             .collect::<Vec<_>>()
             .into_iter()
-            .filter(|k| self.evict_if_idle(*k, &cause, step))
+            .filter(|k| {
+                let victims = self.cheapest_step(*k, now);
+                self.evict_all_if_idle(*k, victims, &cause, step)
+            })
             .count()
     }
 
@@ -182,30 +188,39 @@ impl Engine {
     fn unload_for_overdraft(&mut self, step: &mut Step<'_>) -> usize {
         let mut excess = self.scheduler.budget().excess();
         for key in self.scheduler.keys_where(|e| e.state().is_unloading()) {
-            let budget = self.scheduler.budget();
-            budget.relieve(&mut excess, &budget.bookings(key));
+            self.scheduler.budget().relieve(&mut excess, &self.scheduler.freeing(key));
         }
-        let ready = self.scheduler.keys_where(|e| e.state() == ComponentState::Ready);
+        let may_help = |e: &Entry| e.state() == ComponentState::Ready || e.state().is_parked();
+        let keys = self.scheduler.keys_where(may_help);
         let admission = self.admission();
-        let candidates = admission.candidates_where_short(&ready, &excess, step.now);
+        let candidates = admission.candidates_where_short(&keys, &excess, step.now);
         let order = admission.eviction_order(&candidates, step.now);
+        let ways: Vec<_> = candidates.iter().map(|(row, way)| (row.key, way.clone())).collect();
         let mut progress = 0;
-        for key in order.into_iter().map(|i| ready[i]) {
+        for (key, victims) in order.into_iter().map(|i| ways[i].clone()) {
             if excess.is_none() {
                 break;
             }
             // A provider whose dependents alone hold such bytes stays: they are candidates themselves.
             let helps = self.admission().helps(key, &excess);
-            let mut booked = Need::new();
-            for member in self.scheduler.live_closure(key) {
-                booked.add_all(&self.scheduler.budget().bookings(member));
-            }
-            if helps && self.evict_if_idle(key, &Cause::Overdraft, step) {
+            let mut freed = Need::new();
+            victims.iter().for_each(|v| freed.add_all(&self.admission().freed_by(*v)));
+            if helps && self.evict_all_if_idle(key, victims, &Cause::Overdraft, step) {
                 progress += 1;
-                self.scheduler.budget().relieve(&mut excess, &booked);
+                self.scheduler.budget().relieve(&mut excess, &freed);
             }
         }
         progress
+    }
+
+    /// The first step of a component with its dependents that frees RAM.
+    fn cheapest_step(&self, key: ComponentKey, now: Moment) -> Vec<Victim> {
+        let closure = self.scheduler.live_closure(key);
+        let short = Shortage { total: ByteSize(u64::MAX), pools: Vec::new() };
+        let admission = self.admission();
+        let loss = |victims: &[Victim]| admission.loss(victims);
+        let steps = admission.steps(key, &closure, &short, (Purpose::Other, &loss), now);
+        steps.into_iter().next().map(|step| step.members).unwrap_or_default()
     }
 
     /// Evicts a component with its dependents, if all of them may be evicted and none is leased. Returns whether it did.
@@ -215,22 +230,37 @@ impl Engine {
         cause: &Cause,
         step: &mut Step<'_>,
     ) -> bool {
-        let mut group = self.scheduler.live_closure(key);
+        let group = self.scheduler.live_closure(key).into_iter().map(Victim::gone).collect();
+        self.evict_all_if_idle(key, group, cause, step)
+    }
+
+    /// Leaves a component and its dependents where a step says, if all of them may be evicted and none is leased. Returns
+    /// whether it did.
+    fn evict_all_if_idle(
+        &mut self,
+        key: ComponentKey,
+        mut group: Vec<Victim>,
+        cause: &Cause,
+        step: &mut Step<'_>,
+    ) -> bool {
         // A dependent that is unloading already does not keep the component loaded.
-        group.retain(|k| *k == key || !self.scheduler.entry(*k).state().is_unloading());
-        let free = group.iter().all(|k| {
-            let e = self.scheduler.entry(*k);
-            // A running load is cancelled only if no demand asked for it.
-            is_present(e.state())
+        group.retain(|v| v.key == key || !self.scheduler.entry(v.key).state().is_unloading());
+        let free = group.iter().all(|v| {
+            let e = self.scheduler.entry(v.key);
+            // A running load is cancelled only if no demand asked for it, and a wake never.
+            (is_present(e.state()) || e.state().is_parked())
+                && !e.state().is_waking()
                 && !e.is_fixed()
                 && !e.is_required()
-                && (e.state() == ComponentState::Ready || e.is_unrequested())
+                && (e.state() == ComponentState::Ready
+                    || e.state().is_parked()
+                    || e.is_unrequested())
         });
-        if !free || !self.close_all(&group, step.cells).is_empty() {
+        if !free || !self.close_all(keys_of_victims(&group), step.cells).is_empty() {
             return false;
         }
         for member in group {
-            let cause = if member == key { cause.clone() } else { Cause::DependentFirst };
+            let cause = if member.key == key { cause.clone() } else { Cause::DependentFirst };
             self.evict_one(member, cause, None, step);
         }
         true

@@ -143,6 +143,12 @@ impl Engine {
                 );
             }
         }
+        let ends_now = |e: &majordomo_lifecycle::Entry| {
+            e.state().is_on_the_ladder() && (!e.is_required() || now >= ending.kill_at)
+        };
+        for key in self.scheduler.keys_where(ends_now) {
+            self.scheduler.end_on_the_ladder(key, Cause::Shutdown, Then::Unloaded, step);
+        }
         self.scheduler.progress_removals(step);
         if now >= ending.kill_at && !ending.killed {
             self.scheduler.force_removals(step);
@@ -165,14 +171,15 @@ impl Engine {
     pub(crate) fn finish_shutdown(&mut self, step: &mut Step<'_>) {
         let Some(ending) = self.ending.filter(|e| !e.done) else { return };
         let alive = self.scheduler.keys_where(|e| {
-            matches!(
-                e.state(),
-                ComponentState::Queued { .. }
-                    | ComponentState::Loading { .. }
-                    | ComponentState::Ready
-                    | ComponentState::Draining
-                    | ComponentState::Unloading { .. }
-            )
+            e.state().is_parked()
+                || matches!(
+                    e.state(),
+                    ComponentState::Queued { .. }
+                        | ComponentState::Loading { .. }
+                        | ComponentState::Ready
+                        | ComponentState::Draining
+                        | ComponentState::Unloading { .. }
+                )
         });
         if !alive.is_empty() && step.now < ending.end {
             return;

@@ -181,6 +181,7 @@ impl Engine {
                         timers.arm(Timer::Idle, e.idle_end());
                     }
                 }
+                state if state.is_parked() && runs_on => timers.arm(Timer::Idle, e.idle_end()),
                 ComponentState::Quarantined { until } => timers.arm(Timer::Quarantine, until),
                 _ => {}
             }
@@ -259,6 +260,10 @@ impl Engine {
         for key in self.scheduler.keys_where(|e| e.load_deadline().is_some_and(|t| t <= now)) {
             // The refusal of one load's waiters may have cancelled the other.
             if !self.state(key).is_loading() {
+                continue;
+            }
+            if self.state(key).is_waking() {
+                self.fall_through(key, Cause::WakeTimedOut, step);
                 continue;
             }
             let refusal = self.load_failure(key, Cause::LoadTimedOut.to_string());

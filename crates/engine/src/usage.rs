@@ -169,8 +169,8 @@ impl Engine {
             let value = forecaster.values().get(key);
             let missing = self.catalog().closure(&[key]).into_iter();
             let missing = missing.filter(|k| !is_present(self.state(*k)));
-            let load_time = missing.map(|k| self.scheduler.load_time(k)).sum();
-            let weight = self.policy.stakes(load_time) * self.pace.share_before_next(load_time);
+            let wait = missing.map(|k| self.scheduler.wait(k)).sum();
+            let weight = self.policy.stakes(wait) * self.pace.share_before_next(wait);
             let next = Confidence::saturating(value.next.get() * weight as f32);
             let by_text = forecaster.is_scored_by_text(key);
             let source = if by_text { HintSource::Text } else { HintSource::Sequence };

@@ -30,7 +30,7 @@ impl Engine {
         let mut ready_in = BTreeMap::new();
         for &key in closure {
             let e = self.scheduler.entry(key);
-            let load_time = self.scheduler.load_time(key);
+            let load_time = self.scheduler.wait(key);
             let rest = match e.state() {
                 ComponentState::Ready => Duration::ZERO,
                 ComponentState::Loading { .. } => {

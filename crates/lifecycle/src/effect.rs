@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, EventKind, EventRecord, IncarnationId, LeftOut,
-    Moment, Refusal, WaiterId,
+    Moment, Refusal, Rung, StepId, WaiterId,
 };
 use majordomo_memory::Learned;
 
@@ -46,6 +46,27 @@ pub enum Effect {
         grace: Duration,
         /// Its state is kept in the cold store.
         hibernate: bool,
+    },
+    /// Free the memory of an instance that runs on. `Parked` follows, unless its unload is started before.
+    StartPark {
+        id: IncarnationId,
+        /// Repeated by the report.
+        step: StepId,
+        /// The rung where it will be.
+        to: Rung,
+        /// When the engine will give up on it.
+        deadline: Duration,
+    },
+    /// Make a parked instance usable again. `Woken` follows when it has answered its probe, where it has one, unless its
+    /// unload is started before.
+    StartWake {
+        id: IncarnationId,
+        /// Repeated by the report.
+        step: StepId,
+        /// The rung where it is.
+        from: Rung,
+        /// When the engine will give up on it.
+        deadline: Duration,
     },
     /// End an unload or cancellation by force now.
     Kill { id: IncarnationId },

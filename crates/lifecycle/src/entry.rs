@@ -6,6 +6,7 @@
 
 mod failures;
 mod figures;
+mod parking;
 mod probes;
 mod removal;
 mod restart;
@@ -13,11 +14,13 @@ mod restart;
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, Cause, ComponentKey, ComponentState, Moment, OpId, Priority};
+use majordomo_core::{ByteSize, Cause, ComponentKey, ComponentState, Moment, OpId, Priority, Rung};
+use majordomo_memory::Need;
 use majordomo_registry::ComponentSpec;
 
 pub use self::failures::Failures;
 pub use self::figures::Figures;
+pub use self::parking::{Parking, RungStep};
 pub use self::probes::{Probes, Recovery};
 pub use self::removal::{Removal, Then};
 pub use self::restart::Restart;
@@ -61,6 +64,7 @@ pub struct Entry {
     failures: Failures,
     probes: Probes,
     figures: Figures,
+    parking: Parking,
 }
 
 /// Facts.
@@ -208,6 +212,12 @@ impl Entry {
     pub fn figures(&self) -> &Figures {
         &self.figures
     }
+
+    /// Its rungs.
+    #[must_use]
+    pub fn parking(&self) -> &Parking {
+        &self.parking
+    }
 }
 
 /// Rules.
@@ -239,7 +249,7 @@ impl Entry {
     /// Whether it is down, so that a restart that is due can begin.
     #[must_use]
     pub fn may_restart(&self) -> bool {
-        matches!(self.state, ComponentState::UNLOADED | ComponentState::Failed { .. })
+        matches!(self.state, ComponentState::Down(_) | ComponentState::Failed { .. })
     }
 
     /// Whether it is CORE or pinned by the specification it runs by.
@@ -261,7 +271,7 @@ impl Entry {
         let at = match self.state {
             ComponentState::Failed { retry_at } => self.restart.due().unwrap_or(retry_at),
             ComponentState::Quarantined { until } => until,
-            ComponentState::UNLOADED => self.restart.due()?,
+            ComponentState::Down(_) => self.restart.due()?,
             _ => return None,
         };
         (at != Moment::NEVER).then_some(at)
@@ -350,12 +360,15 @@ impl Entry {
             return false;
         }
         match self.state {
-            ComponentState::Loading { .. } => self.figures.measured_loading(bytes),
+            ComponentState::Loading { from: Rung::Gone } => self.figures.measured_loading(bytes),
             ComponentState::Ready | ComponentState::Draining => {
                 let in_use_for = self.in_use_for(now);
+                if self.figures.first_use().is_some() {
+                    self.parking.measured(bytes, now);
+                }
                 self.figures.measured_up(bytes, in_use_for, now);
             }
-            // The rest of its memory while it stops says nothing of its needs.
+            // The rest of its memory while it stops or is parked says nothing of its needs.
             _ => return false,
         }
         true
@@ -370,6 +383,11 @@ impl Entry {
     /// Its health probes, to record requests and answers.
     pub fn probes_mut(&mut self) -> &mut Probes {
         &mut self.probes
+    }
+
+    /// Its rungs, to record failures and deaths.
+    pub fn parking_mut(&mut self) -> &mut Parking {
+        &mut self.parking
     }
 
     /// Its measurements, to record more.
@@ -426,6 +444,43 @@ impl Entry {
         self.figures.loaded(took, report, self.restart.is_outdated(), now);
     }
 
+    /// A parked component is woken until this moment at the latest.
+    pub(crate) fn begin_wake(&mut self, step: RungStep, deadline: Moment) {
+        self.load_started = step.began;
+        self.load_deadline = Some(deadline);
+        self.awaited_since = None;
+        self.restart.cancel();
+        self.parking.begin(step);
+    }
+
+    /// It is ready again.
+    pub(crate) fn woken(&mut self, step: &RungStep, next_probe: Option<Moment>, now: Moment) {
+        self.load_ended();
+        self.ready_at = now;
+        self.probes.restart(next_probe);
+        self.figures.woken();
+        self.parking.woken(step, now);
+    }
+
+    /// A park runs until this moment at the latest.
+    pub(crate) fn begin_park(&mut self, step: RungStep, deadline: Moment) {
+        self.unload_deadline = Some(deadline);
+        self.parking.begin(step);
+    }
+
+    /// It is parked; returns its removal.
+    pub(crate) fn parked(
+        &mut self,
+        step: &RungStep,
+        held: Need,
+        own: usize,
+        now: Moment,
+    ) -> Option<Removal> {
+        self.unload_deadline = None;
+        self.parking.parked(step, held, own, now);
+        self.removal.take()
+    }
+
     /// The removal of a ready component begins.
     pub(crate) fn begin_removal(&mut self, removal: Removal) {
         self.removal = Some(removal);
@@ -450,6 +505,7 @@ impl Entry {
 
     /// An unload or a cancellation runs until this moment at the latest.
     pub(crate) fn begin_unload(&mut self, deadline: Moment) {
+        self.parking.abort();
         self.load_deadline = None;
         self.unload_deadline = Some(deadline);
     }
@@ -469,6 +525,7 @@ impl Entry {
     pub(crate) fn end_incarnation(&mut self) {
         self.op = None;
         self.spec = None;
+        self.parking.gone();
     }
 
     pub(crate) fn add_dependent(&mut self, key: ComponentKey) {

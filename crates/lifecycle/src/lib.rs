@@ -17,7 +17,9 @@ pub use majordomo_lease::CloseAnswer;
 
 pub use cells::{Cells, PeekCells};
 pub use effect::{Effect, Persisted, Step, Transition};
-pub use entry::{Entry, Failures, Figures, Probes, Recovery, Removal, Restart, Then};
-pub use report::{LoadFailure, LoadReport, OutOfMemory};
-pub use scheduler::{Admitted, DropReason, Scheduler, Verdict};
+pub use entry::{
+    Entry, Failures, Figures, Parking, Probes, Recovery, Removal, Restart, RungStep, Then,
+};
+pub use report::{LoadFailure, LoadReport, OutOfMemory, ParkReport, WakeReport};
+pub use scheduler::{Admitted, DropReason, RungOffer, Scheduler, Verdict, Victim};
 pub use transaction::{Origin, Phase, Request, Transaction, TxnId};

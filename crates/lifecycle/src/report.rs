@@ -1,6 +1,7 @@
 //! Results of loaders, as the shell reports them.
 
 use majordomo_core::ByteSize;
+use majordomo_memory::Need;
 
 /// A load that succeeded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -9,6 +10,22 @@ pub struct LoadReport {
     pub measured: Option<ByteSize>,
     /// The highest memory in use while it ran, where that is known.
     pub peak: Option<ByteSize>,
+}
+
+/// A park that succeeded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ParkReport {
+    /// The bytes that the component still holds in each pool; all others are proven free.
+    pub held: Need,
+}
+
+/// A wake that succeeded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WakeReport {
+    /// The memory in use right after it, where it is known.
+    pub measured: Option<ByteSize>,
+    /// The bytes that are still in swap.
+    pub swap: ByteSize,
 }
 
 /// A component ran out of memory: the kernel killed it.

@@ -9,28 +9,48 @@
 mod clearing;
 mod ledger;
 mod loading;
+mod parking;
 mod queue;
 mod releasing;
 mod removing;
 mod replanning;
 mod restarting;
 mod table;
+mod waking;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, Config, EventKind, IncarnationId, Moment, OpId,
-    PressureLevel, Priority, Refusal,
+    PressureLevel, Priority, Refusal, Rung,
 };
 use majordomo_memory::{Budget, PoolLimit, Reservation, Shortage};
 use majordomo_registry::Catalog;
 
+pub use self::parking::RungOffer;
 use self::table::TxnTable;
 use crate::{Entry, Step, Transaction, Transition, TxnId};
 
 /// After its grace and the kill, an unload that has not finished within this counts as stuck.
 pub(crate) const KILL_MARGIN: Duration = Duration::from_secs(2);
+
+/// A component that is evicted, and where it is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "a key needs no comment")]
+pub struct Victim {
+    pub key: ComponentKey,
+    /// The rung where it will be.
+    pub to: Rung,
+}
+
+impl Victim {
+    /// A component that is unloaded.
+    #[must_use]
+    pub fn gone(key: ComponentKey) -> Self {
+        Self { key, to: Rung::Gone }
+    }
+}
 
 /// The plan of an admitted transaction.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,7 +59,7 @@ pub struct Admitted {
     pub reserve: Vec<Reservation>,
     /// Components that are evicted for it, in rank order, each with everything live that depends on it: ready ones are
     /// closed and unloaded, speculative loads cancelled.
-    pub victims: Vec<ComponentKey>,
+    pub victims: Vec<Victim>,
     /// Victims that conflict with it.
     pub replaced: Vec<ComponentKey>,
     /// Components that are being removed already and whose end is awaited.
@@ -99,6 +119,9 @@ pub struct Scheduler {
     pub(crate) txns: TxnTable,
     next_txn: u64,
     next_op: u64,
+    next_step: u64,
+    /// Wakes that may run at a time.
+    wake_lanes: usize,
     n_removals: usize,
     /// Loads that lost their last transaction during this input; whether that was since its deadline passed.
     pub(crate) loose: Vec<(ComponentKey, bool)>,
@@ -121,6 +144,8 @@ impl Scheduler {
             txns: TxnTable::default(),
             next_txn: 0,
             next_op: 1,
+            next_step: 0,
+            wake_lanes: 0,
             n_removals: 0,
             loose: Vec::new(),
             last_call: None,

@@ -114,6 +114,14 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
         false
     }
 
+    /// Whether it parks every component that it may before any is unloaded: it does not know what a rung is worth.
+    fn parks_first(&self, _values: &Values) -> bool {
+        true
+    }
+
+    /// Rungs are on offer: a count of hits does not distinguish a short wait from a long one any more.
+    fn value_waits(&mut self) {}
+
     /// The weight of a right prediction for a component with this load time, 1 being usual. The floor of speculation is
     /// compared with a hint's confidence times this weight.
     fn stakes(&self, _load_time: Duration) -> f64 {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use majordomo_core::{ComponentKey, ComponentState, HolderKind, Moment, Priority, Refusal};
-use majordomo_lifecycle::{Origin, Removal};
+use majordomo_lifecycle::{Origin, Removal, Victim};
 use majordomo_registry::ConflictPolicy;
 
 use super::{Admission, Ask, Bar, Draft, is_present, leaving_kind};
@@ -38,8 +38,8 @@ impl Admission<'_> {
                     with: self.catalog().id(other).clone(),
                     refuses,
                 };
-                let stays = conflict.policy == ConflictPolicy::Refuse
-                    && !self.is_unused_preload(other, leased);
+                let stays =
+                    conflict.policy == ConflictPolicy::Refuse && !self.yields(other, leased);
                 if stays {
                     return Err(refuse(true));
                 }
@@ -64,9 +64,9 @@ impl Admission<'_> {
                             draft.awaits.push(member);
                         }
                         Some(bar) => draft.block(self.holder(member, bar.kind), bar.until),
-                        None if draft.victims.contains(&member) => {}
+                        None if draft.target(member).is_some() => {}
                         None => {
-                            draft.victims.push(member);
+                            draft.victims.push(Victim::gone(member));
                             draft.replaced.push(member);
                         }
                     }
@@ -90,9 +90,9 @@ impl Admission<'_> {
         group.iter().all(|k| is_present(self.state(*k)) && !stays(*k))
     }
 
-    /// Whether a component and its live dependents are preloads without a use: a demand for a
-    /// conflicting component evicts them.
-    fn is_unused_preload(&self, key: ComponentKey, leased: &BTreeMap<ComponentKey, u32>) -> bool {
+    /// Whether a component and its live dependents are parked, or preloads without a use: a demand for a conflicting
+    /// component evicts them.
+    fn yields(&self, key: ComponentKey, leased: &BTreeMap<ComponentKey, u32>) -> bool {
         use ComponentState as S;
         self.scheduler.live_closure(key).into_iter().all(|k| {
             let e = self.scheduler.entry(k);
@@ -104,6 +104,7 @@ impl Admission<'_> {
             // A dependent that is unloading already keeps nothing loaded.
             let unloads = k != key && e.state().is_unloading();
             unloads
+                || (e.state().is_parked() && !e.is_required() && !e.is_fixed())
                 || (e.is_unrequested() && is_evictable && !e.is_fixed() && !leased.contains_key(&k))
         })
     }
@@ -128,7 +129,7 @@ impl Admission<'_> {
         if self.tier(ask, now) < self.scheduler.effective_priority(key, &group, &tiers) {
             return None;
         }
-        let loads: Duration = missing().map(|k| self.scheduler.load_time(k)).sum();
+        let loads: Duration = missing().map(|k| self.scheduler.wait(k)).sum();
         let last = held + self.scheduler.grace(key, now) + loads.mul_f64(LOAD_TIME_MARGIN);
         ask.deadline.is_none_or(|deadline| last <= deadline).then_some(held)
     }
@@ -176,7 +177,10 @@ impl Admission<'_> {
                 (stays > now && !e.is_speculative() && !ask.gives_up.contains(&key))
                     .then_some(Bar { kind: HolderKind::JustLoaded, until: Some(stays) })
             }
+            // It is never cancelled, and soon ready.
+            state if state.is_waking() => bar(HolderKind::InTransaction),
             ComponentState::Queued { .. } | ComponentState::Loading { .. } => None,
+            state if state.is_parked() => None,
             ComponentState::Stuck => bar(HolderKind::Stuck),
             _ => bar(leaving_kind(e)),
         }

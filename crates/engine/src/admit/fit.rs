@@ -78,6 +78,14 @@ impl Admission<'_> {
     fn member(&self, key: ComponentKey, now: Moment) -> Member {
         let pool = self.scheduler.pool(key);
         let booked = self.scheduler.budget().booked_for(key);
+        if let ComponentState::Down(from) | ComponentState::Queued { from } = self.state(key)
+            && from.is_parked()
+        {
+            let wake = self.scheduler.needed_to_wake(key, from);
+            let (bytes, mut apart) = (booked + wake.bytes, self.scheduler.budget().apart(key));
+            apart.add_all(&wake.apart);
+            return Member { pool, apart, peak: bytes, held: bytes, unmeasured: bytes };
+        }
         if booked.0 > 0 && !self.state(key).is_unloading() {
             let apart = self.scheduler.budget().apart(key);
             return Member { pool, apart, peak: booked, held: booked, unmeasured: booked };
@@ -174,7 +182,7 @@ impl Admission<'_> {
             more
         };
         let held = |key: ComponentKey| self.held(key, now).min(self.needs(key).load);
-        let mut by_load: Vec<_> = draft.reserve.iter_mut().collect();
+        let mut by_load: Vec<_> = draft.reserve.iter_mut().filter(|r| !r.adds).collect();
         by_load.sort_by_key(|r| self.starting(r.key, now) - held(r.key));
         for r in &mut by_load {
             let least = held(r.key);
@@ -189,7 +197,7 @@ impl Admission<'_> {
 
     /// Reserves less instead of waiting for components that cannot be evicted now, down to what the members hold.
     pub(super) fn reserve_less(&self, draft: &mut Draft, short: &mut Shortage, now: Moment) {
-        for r in &mut draft.reserve {
+        for r in draft.reserve.iter_mut().filter(|r| !r.adds) {
             let declared = self.scheduler.budget().limit_of(r.pool).declared;
             let in_pool =
                 short.pools.iter().find(|s| s.0 == r.pool).map_or(ByteSize::ZERO, |s| s.1);
@@ -211,8 +219,13 @@ impl Admission<'_> {
     /// measured.
     fn set_overloads(&self, draft: &mut Draft, now: Moment) {
         let beyond = |r: &Reservation| (r.key, self.starting(r.key, now) - r.bytes);
-        draft.overloads =
-            draft.reserve.iter().map(beyond).filter(|o| o.1 > ByteSize::ZERO).collect();
+        draft.overloads = draft
+            .reserve
+            .iter()
+            .filter(|r| !r.adds)
+            .map(beyond)
+            .filter(|o| o.1 > ByteSize::ZERO)
+            .collect();
     }
 
     /// Whether the machine has the memory for the largest peak, once `gone` are down.
@@ -228,7 +241,8 @@ impl Admission<'_> {
         let loads = draft.overloads.iter().filter(|o| ram(&o.0));
         let Some(peak) = loads.map(|o| self.needs(o.0).starting).max() else { return Ok(()) };
         let Some(spare) = self.spare else { return Ok(()) };
-        let mut gone: Vec<_> = draft.victims.iter().chain(&draft.awaits).copied().collect();
+        let victims = draft.victims.iter().filter(|v| !v.to.is_parked()).map(|v| v.key);
+        let mut gone: Vec<_> = victims.chain(draft.awaits.iter().copied()).collect();
         gone.sort_unstable();
         gone.dedup();
         let freed: ByteSize = gone

@@ -6,29 +6,30 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, ComponentKey, ComponentState, Confidence, Holder, HolderKind, Moment, Priority, Value,
+    ComponentKey, ComponentState, Confidence, Holder, HolderKind, Moment, Priority, Value,
 };
+use majordomo_lifecycle::{Origin, Victim};
 use majordomo_memory::{Candidate, Ranked, Shortage, victim_order, with_stated};
 
-use super::{Admission, Ask, Draft};
+use super::{Admission, Ask, Draft, Purpose};
 
 /// So many times as much a victim's loss weighs for each level of priority above the preload's. In the order of victims, too,
 /// priority decides between scores within a factor of two.
 const WEIGHT_OF_PRIORITY: f64 = 2.0;
 
-/// Candidates for eviction, each with its live closure.
+/// Candidates for eviction, each with its live closure and where that is left.
 #[derive(Default)]
 pub(crate) struct Candidates {
     rows: Vec<Candidate>,
-    closures: Vec<Vec<ComponentKey>>,
+    closures: Vec<Vec<Victim>>,
 }
 
 impl Candidates {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Candidate, &Vec<ComponentKey>)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Candidate, &Vec<Victim>)> {
         self.rows.iter().zip(&self.closures)
     }
 
-    fn push(&mut self, row: Candidate, closure: Vec<ComponentKey>) {
+    fn push(&mut self, row: Candidate, closure: Vec<Victim>) {
         self.rows.push(row);
         self.closures.push(closure);
     }
@@ -36,8 +37,8 @@ impl Candidates {
 
 /// The components that are up or loading, sorted into those that can be evicted and those that stay.
 pub(super) struct Evictable {
-    /// Live closures, the first to be evicted first.
-    pub order: Vec<Vec<ComponentKey>>,
+    /// Live closures and where they are left, the first to be evicted first.
+    pub order: Vec<Vec<Victim>>,
     /// Components that stay, and until when, if that ends by itself.
     pub barred: Vec<(Holder, Option<Moment>)>,
 }
@@ -55,16 +56,20 @@ impl Admission<'_> {
         let mut candidates = Candidates::default();
         let mut barred = Vec::new();
         let tiers = self.scheduler.requested_tiers(now);
+        let purpose = match ask.origin {
+            Origin::Demand { .. } => Purpose::Demand,
+            _ => Purpose::Other,
+        };
         for (key, e) in self.scheduler.entries() {
-            if !super::is_present(e.state())
-                || draft.victims.contains(&key)
+            if !(super::is_present(e.state()) || e.state().is_parked())
+                || draft.target(key).is_some()
                 || !self.helps(key, short)
             {
                 continue;
             }
             let closure = self.scheduler.live_closure(key);
             let found = closure.iter().find_map(|k| {
-                if draft.victims.contains(k) {
+                if draft.target(*k).is_some() {
                     return None;
                 }
                 self.bar(*k, ask, leased, now).map(|b| (*k, b))
@@ -75,10 +80,12 @@ impl Admission<'_> {
                 }
                 Some(_) => {}
                 None => {
-                    let mut row = self.candidate(key, &closure, &tiers);
-                    row.size = self.freed_where_short(&closure, short);
-                    row.worth = self.loss_for(ask, &closure, now);
-                    candidates.push(row, closure);
+                    let row = self.candidate(key, &closure, &tiers);
+                    let loss = |victims: &[Victim]| self.loss_for(ask, victims, now);
+                    for step in self.steps(key, &closure, short, (purpose, &loss), now) {
+                        let row = Candidate { size: step.freed, worth: step.loss, ..row };
+                        candidates.push(row, step.members);
+                    }
                 }
             }
         }
@@ -88,12 +95,6 @@ impl Admission<'_> {
         Evictable { order, barred }
     }
 
-    /// The bytes that an eviction frees in the accounts that lack some: what it is worth evicting for.
-    fn freed_where_short(&self, closure: &[ComponentKey], short: &Shortage) -> ByteSize {
-        let budget = self.scheduler.budget();
-        closure.iter().map(|k| budget.helpful(&budget.bookings(*k), short)).sum()
-    }
-
     /// A component that is in the way, with its bytes in the accounts that lack some.
     pub(super) fn holder_where_short(
         &self,
@@ -101,7 +102,10 @@ impl Admission<'_> {
         kind: HolderKind,
         short: &Shortage,
     ) -> Holder {
-        Holder { booked: self.freed_where_short(&[key], short), ..self.holder(key, kind) }
+        Holder {
+            booked: self.freed_where_short(&[Victim::gone(key)], short),
+            ..self.holder(key, kind)
+        }
     }
 
     /// These components as candidates.
@@ -110,21 +114,29 @@ impl Admission<'_> {
         let mut candidates = Candidates::default();
         for &key in keys {
             let closure = self.scheduler.live_closure(key);
-            candidates.push(self.candidate(key, &closure, &tiers), closure);
+            let row = self.candidate(key, &closure, &tiers);
+            candidates.push(row, closure.into_iter().map(Victim::gone).collect());
         }
         candidates
     }
 
-    /// The same with the bytes that evictions free where some are missing.
+    /// The steps of these components.
     pub(crate) fn candidates_where_short(
         &self,
         keys: &[ComponentKey],
         short: &Shortage,
         now: Moment,
     ) -> Candidates {
-        let mut candidates = self.candidates(keys, now);
-        for (row, closure) in candidates.rows.iter_mut().zip(&candidates.closures) {
-            row.size = self.freed_where_short(closure, short);
+        let tiers = self.scheduler.requested_tiers(now);
+        let mut candidates = Candidates::default();
+        for &key in keys {
+            let closure = self.scheduler.live_closure(key);
+            let row = self.candidate(key, &closure, &tiers);
+            let loss = |victims: &[Victim]| self.loss(victims);
+            for step in self.steps(key, &closure, short, (Purpose::Other, &loss), now) {
+                let row = Candidate { size: step.freed, worth: step.loss, ..row };
+                candidates.push(row, step.members);
+            }
         }
         candidates
     }
@@ -149,7 +161,7 @@ impl Admission<'_> {
             key,
             priority: self.scheduler.effective_priority(key, closure, tiers),
             size: closure.iter().map(|k| self.scheduler.budget().booked_for(*k)).sum(),
-            worth: self.loss(closure),
+            worth: self.loss(&closure.iter().copied().map(Victim::gone).collect::<Vec<_>>()),
             last_use: touched.unwrap_or_default(),
             uses: self.scheduler.entry(key).n_uses(),
             speculative: self.is_evicted_first(closure),
@@ -160,7 +172,10 @@ impl Admission<'_> {
     /// it; a preload that is ready and not used yet, only where the policy does not judge it by its worth.
     fn is_evicted_first(&self, closure: &[ComponentKey]) -> bool {
         let unrequested = |k: &ComponentKey| self.scheduler.entry(*k).is_unrequested();
-        let runs = |k: &ComponentKey| self.state(*k) != ComponentState::Ready;
+        let runs = |k: &ComponentKey| {
+            let state = self.state(*k);
+            state != ComponentState::Ready && !state.is_parked()
+        };
         closure.iter().all(unrequested)
             && (!self.policy.judges_unused() || closure.iter().any(runs))
     }
@@ -170,7 +185,7 @@ impl Admission<'_> {
         &self,
         ask: Ask<'_>,
         missing: &[ComponentKey],
-        victims: &[ComponentKey],
+        victims: &[Victim],
         now: Moment,
     ) -> bool {
         self.policy.pays(self.gain(ask, missing), self.loss_for(ask, victims, now))
@@ -178,12 +193,12 @@ impl Admission<'_> {
 
     /// The loss of these components by that set: the order of victims, the judgement of a preload, and the records of
     /// both compare it.
-    pub(crate) fn loss_for(&self, ask: Ask<'_>, victims: &[ComponentKey], now: Moment) -> f64 {
+    pub(crate) fn loss_for(&self, ask: Ask<'_>, victims: &[Victim], now: Moment) -> f64 {
         let tiers = self.scheduler.requested_tiers(now);
-        let weighted = |key: &ComponentKey| {
-            let group = self.scheduler.live_closure(*key);
-            let priority = self.scheduler.effective_priority(*key, &group, &tiers);
-            self.loss(&[*key]) * self.weight(ask, priority)
+        let weighted = |victim: &Victim| {
+            let group = self.scheduler.live_closure(victim.key);
+            let priority = self.scheduler.effective_priority(victim.key, &group, &tiers);
+            self.loss(&[*victim]) * self.weight(ask, priority)
         };
         victims.iter().map(weighted).sum()
     }
@@ -196,13 +211,6 @@ impl Admission<'_> {
         let target = ask.closure.last().and_then(|k| self.catalog().spec(*k));
         let own = target.map_or(Priority::Low, |s| s.priority);
         WEIGHT_OF_PRIORITY.powi((own as i32 - priority as i32).max(0))
-    }
-
-    /// The wait that these components are expected to save while they are loaded, together.
-    pub(crate) fn loss(&self, victims: &[ComponentKey]) -> f64 {
-        let worth =
-            |k: &ComponentKey| self.policy.worth(self.value(*k), self.scheduler.load_time(*k));
-        victims.iter().map(worth).sum()
     }
 
     /// A component's value: the forecast, and what the hint stated that it, or a dependent of it, was preloaded for.
@@ -219,12 +227,12 @@ impl Admission<'_> {
     /// The same for these missing members of a set, once they are preloaded; the next command may begin before they are
     /// ready.
     pub(crate) fn gain(&self, ask: Ask<'_>, missing: &[ComponentKey]) -> f64 {
-        let load_time: Duration = missing.iter().map(|k| self.scheduler.load_time(*k)).sum();
+        let load_time: Duration = missing.iter().map(|k| self.scheduler.wait(*k)).sum();
         let ready = self.pace.share_before_next(load_time);
         let worth = |k: &ComponentKey| {
             let value = with_stated(self.value(*k), ask.stated);
             let next = Confidence::saturating(value.next.get() * ready as f32);
-            self.policy.worth(Value { next, ..value }, self.scheduler.load_time(*k))
+            self.policy.worth(Value { next, ..value }, self.scheduler.wait(*k))
         };
         missing.iter().map(worth).sum()
     }
@@ -236,6 +244,11 @@ impl Admission<'_> {
 
     /// Positions of candidates in the order of their eviction.
     pub(crate) fn eviction_order(&self, candidates: &Candidates, now: Moment) -> Vec<usize> {
-        victim_order(&candidates.rows, &self.rank(candidates, now))
+        let mut order = victim_order(&candidates.rows, &self.rank(candidates, now));
+        if self.policy.parks_first(self.values) {
+            let unloads = |i: usize| candidates.closures[i].iter().any(|v| !v.to.is_parked());
+            order.sort_by_key(|i| (!candidates.rows[*i].speculative, unloads(*i)));
+        }
+        order
     }
 }

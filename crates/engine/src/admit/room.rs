@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentKey, ComponentState, Holder, HolderKind, Moment};
-use majordomo_lifecycle::TxnId;
+use majordomo_lifecycle::{TxnId, Victim};
 use majordomo_memory::{Need, Shortage};
 
 use super::ranking::Evictable;
+use super::steps::Targets;
 use super::{Admission, Ask, Draft, leaving_kind};
 
 impl Admission<'_> {
@@ -35,7 +36,7 @@ impl Admission<'_> {
         for (key, e) in self.scheduler.entries() {
             let free = e.state().is_unloading() && self.promised_to(key, ask).is_none();
             if free && !draft.awaits.contains(&key) && self.helps(key, &short) {
-                self.relieve_by(key, &mut short);
+                self.scheduler.budget().relieve(&mut short, &self.scheduler.freeing(key));
                 draft.awaits.push(key);
             }
             if short.is_none() {
@@ -43,20 +44,21 @@ impl Admission<'_> {
             }
         }
         let Evictable { order, mut barred } = self.evictable(ask, leased, now, draft, &short);
-        let mut chosen: Vec<Vec<ComponentKey>> = Vec::new();
+        let mut chosen: Vec<Vec<Victim>> = Vec::new();
+        let mut targets = Targets::of(&draft.victims);
         for group in order {
             if short.is_none() {
                 break;
             }
-            if !group.iter().any(|k| self.helps(*k, &short)) {
+            if !group.iter().any(|v| self.helps(v.key, &short)) {
                 continue;
             }
-            let fresh: Vec<_> = group
-                .into_iter()
-                .filter(|k| !draft.victims.contains(k) && !chosen.iter().flatten().any(|c| c == k))
-                .collect();
-            for &key in &fresh {
-                self.relieve_by(key, &mut short);
+            let fresh: Vec<_> = group.into_iter().filter(|v| targets.lacks(*v)).collect();
+            if self.lacks_room_to_park(chosen.iter().flatten().chain(&fresh)) {
+                continue;
+            }
+            for &victim in &fresh {
+                self.relieve_by(victim, &mut targets, &mut short);
             }
             chosen.push(fresh);
         }
@@ -66,13 +68,12 @@ impl Admission<'_> {
             self.reserve_less(draft, &mut short, now);
             if short.is_none() {
                 // Every candidate is evicted: so the load exceeds the budget by less.
-                draft.victims.extend(chosen.into_iter().flatten());
+                draft.victims.extend(deepest(chosen));
                 return;
             }
         }
         if short.is_none() {
-            let victims: Vec<_> =
-                self.without_surplus(&need, chosen, ask, draft).into_iter().flatten().collect();
+            let victims = deepest(self.without_surplus(&need, chosen, ask, draft));
             draft.victims.extend(victims);
             return;
         }
@@ -108,7 +109,7 @@ impl Admission<'_> {
         ask: Ask<'_>,
         owed: &mut BTreeMap<(TxnId, Option<usize>), ByteSize>,
     ) -> Need {
-        let booked = self.scheduler.budget().bookings(key);
+        let booked = self.scheduler.freeing(key);
         let Some(other) = self.promised_to(key, ask) else { return booked };
         let apart = |pool: usize| self.scheduler.budget().limit_of(pool).declared.then_some(pool);
         let left = booked.iter().map(|(pool, bytes)| {
@@ -169,15 +170,11 @@ impl Admission<'_> {
         budget.helpful(&budget.bookings(key), short).0 > 0
     }
 
-    fn relieve_by(&self, key: ComponentKey, short: &mut Shortage) {
-        let budget = self.scheduler.budget();
-        budget.relieve(short, &budget.bookings(key));
-    }
-
     /// Subtracts the bytes of the victims, and those of the components that are being removed already.
     fn relieve_by_draft(&self, ask: Ask<'_>, draft: &Draft, short: &mut Shortage) {
-        for &key in &draft.victims {
-            self.relieve_by(key, short);
+        let mut targets = Targets::default();
+        for &victim in &draft.victims {
+            self.relieve_by(victim, &mut targets, short);
         }
         let mut owed = BTreeMap::new();
         for &key in &draft.awaits {
@@ -190,29 +187,30 @@ impl Admission<'_> {
     fn without_surplus(
         &self,
         need: &Need,
-        mut chosen: Vec<Vec<ComponentKey>>,
+        mut chosen: Vec<Vec<Victim>>,
         ask: Ask<'_>,
         draft: &Draft,
-    ) -> Vec<Vec<ComponentKey>> {
+    ) -> Vec<Vec<Victim>> {
         for i in (0..chosen.len()).rev() {
             let spared = &chosen[i];
             // A provider whose dependents are victims of another group cannot be spared alone, nor can a
             // dependent of a victim.
-            let tied = spared.iter().any(|k| {
-                let e = self.scheduler.entry(*k);
+            let tied = spared.iter().any(|v| {
+                let e = self.scheduler.entry(v.key);
                 chosen
                     .iter()
                     .enumerate()
-                    .any(|(j, g)| j != i && g.iter().any(|o| e.dependencies().contains(o)))
-                    || draft.victims.iter().any(|o| e.dependencies().contains(o))
+                    .any(|(j, g)| j != i && g.iter().any(|o| e.dependencies().contains(&o.key)))
+                    || draft.victims.iter().any(|o| e.dependencies().contains(&o.key))
             });
             if tied {
                 continue;
             }
             let mut short = self.scheduler.budget().shortage(need, ask.id.map(|id| id.0));
             let rest = chosen.iter().enumerate().filter(|(j, _)| *j != i).flat_map(|(_, g)| g);
-            for &key in rest {
-                self.relieve_by(key, &mut short);
+            let mut targets = Targets::of(&draft.victims);
+            for &victim in rest {
+                self.relieve_by(victim, &mut targets, &mut short);
             }
             self.relieve_by_draft(ask, draft, &mut short);
             if short.is_none() {
@@ -221,4 +219,16 @@ impl Admission<'_> {
         }
         chosen
     }
+}
+
+/// Victims once each, in the order of their first step, and where their last step leaves them.
+fn deepest(chosen: Vec<Vec<Victim>>) -> Vec<Victim> {
+    let mut victims: Vec<Victim> = Vec::new();
+    for victim in chosen.into_iter().flatten() {
+        match victims.iter_mut().find(|v| v.key == victim.key) {
+            Some(known) => known.to = known.to.max(victim.to),
+            None => victims.push(victim),
+        }
+    }
+    victims
 }

@@ -6,6 +6,7 @@ mod configuration;
 mod demands;
 mod exchange;
 mod failures;
+mod ladder;
 mod learned;
 mod model;
 mod partial;

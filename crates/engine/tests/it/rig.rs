@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use majordomo_core::{
     ByteSize, Cause, ComponentId, ComponentKey, ComponentState, Config, IncarnationId, Moment,
-    Priority, WaiterId,
+    Priority, Rung, StepId, WaiterId,
 };
 use majordomo_engine::{
-    Cells, CloseAnswer, Effect, Engine, Footprints, Input, LoadReport, OperatorAction, OutOfMemory,
-    PeekCells, Usage,
+    Cells, CloseAnswer, Effect, Engine, Footprints, Input, LoadReport, Need, Offers,
+    OperatorAction, OutOfMemory, ParkReport, PeekCells, RungFigures, RungOffer, Usage, WakeReport,
 };
 use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec, PoolSpec};
 
@@ -131,6 +131,7 @@ pub(crate) struct Rig {
     pub(crate) effects: Vec<Effect>,
     loading: BTreeMap<ComponentKey, IncarnationId>,
     stopping: BTreeMap<ComponentKey, IncarnationId>,
+    steps: BTreeMap<ComponentKey, (IncarnationId, StepId)>,
     answers: BTreeMap<WaiterId, String>,
     left_out: BTreeMap<WaiterId, Vec<String>>,
     next_waiter: u64,
@@ -156,6 +157,7 @@ impl Rig {
             effects: Vec::new(),
             loading: BTreeMap::new(),
             stopping: BTreeMap::new(),
+            steps: BTreeMap::new(),
             answers: BTreeMap::new(),
             left_out: BTreeMap::new(),
             next_waiter: 0,
@@ -182,7 +184,13 @@ impl Rig {
                     assert_eq!(self.loading.remove(&id.key), Some(*id));
                     self.stopping.insert(id.key, *id);
                 }
+                Effect::StartPark { id, step, .. } | Effect::StartWake { id, step, .. } => {
+                    assert!(self.cells.0[&id.key].closed, "{id:?} may be leased during a step");
+                    let before = self.steps.insert(id.key, (*id, *step));
+                    assert_eq!(before, None, "{id:?} has two steps at once");
+                }
                 Effect::StartUnload { id, .. } => {
+                    self.steps.remove(&id.key);
                     self.cells.0.remove(&id.key);
                     self.stopping.insert(id.key, *id);
                 }
@@ -343,6 +351,57 @@ impl Rig {
         let key = self.key(name);
         let id = self.stopping.remove(&key).unwrap_or_else(|| panic!("{name} does not stop"));
         self.input(Input::UnloadFinished { id });
+    }
+
+    /// Offers the paged rung for components: a tenth of the memory stays, a park takes 0.1 s, a wake 0.2 s.
+    pub(crate) fn offer_paged(&mut self, names: &[&str], swap_mib: u64) {
+        let figures = RungFigures {
+            stays: 0.1,
+            swapped: 0.9,
+            apart_stays: 1.0,
+            moves: 0.0,
+            enter: seconds(0.1),
+            wake: seconds(0.2),
+        };
+        let offer = |name: &&str| RungOffer { key: self.key(name), rung: Rung::Paged, figures };
+        let rungs = names.iter().map(offer).collect();
+        let swap = ByteSize::mib(swap_mib);
+        self.input(Input::Offers(Offers { swap, wake_lanes: 4, rungs }));
+    }
+
+    /// The step of a component under way.
+    pub(crate) fn step(&mut self, name: &str) -> (IncarnationId, StepId) {
+        let key = self.key(name);
+        self.steps.remove(&key).unwrap_or_else(|| panic!("{name} has no step under way"))
+    }
+
+    /// A park ends with so much left in RAM and in swap, in MiB.
+    pub(crate) fn parked_with(&mut self, name: &str, ram: u64, swap: u64) {
+        let (id, step) = self.step(name);
+        let pool = self.engine.budget().pool_of(id.key).expect("it has an account");
+        let held = [(pool, ByteSize::mib(ram)), (Need::SWAP, ByteSize::mib(swap))];
+        let report = ParkReport { held: held.into_iter().collect() };
+        self.input(Input::Parked { id, step, result: Ok(report) });
+    }
+
+    /// A park of 100 MiB ends as expected.
+    pub(crate) fn parked(&mut self, name: &str) {
+        self.parked_with(name, 10, 90);
+    }
+
+    pub(crate) fn park_fails(&mut self, name: &str) {
+        let (id, step) = self.step(name);
+        self.input(Input::Parked { id, step, result: Err("the disk is full".to_owned()) });
+    }
+
+    pub(crate) fn woken(&mut self, name: &str) {
+        let (id, step) = self.step(name);
+        self.input(Input::Woken { id, step, result: Ok(WakeReport::default()) });
+    }
+
+    pub(crate) fn wake_fails(&mut self, name: &str) {
+        let (id, step) = self.step(name);
+        self.input(Input::Woken { id, step, result: Err("it does not answer".to_owned()) });
     }
 
     pub(crate) fn exits(&mut self, name: &str) {

@@ -98,6 +98,11 @@ impl Figures {
         }
     }
 
+    /// It is ready again after a wake: its next use is the first after it.
+    pub(crate) fn woken(&mut self) {
+        (self.first_use, self.over_limit_since, self.trim_failed) = (None, None, false);
+    }
+
     /// Measured while it loads.
     pub(crate) fn measured_loading(&mut self, bytes: ByteSize) {
         self.learned.record_loading(bytes);

@@ -123,6 +123,12 @@ impl Probes {
         }
     }
 
+    /// The component is ready again: earlier failures do not count, nor do answers to earlier probes.
+    pub(crate) fn restart(&mut self, next: Option<Moment>) {
+        let n_outstanding = self.n_outstanding;
+        *self = Self { next, n_outstanding, n_outdated: n_outstanding, ..Self::default() };
+    }
+
     /// The component is not ready any more, and not probed.
     pub(crate) fn stop(&mut self) {
         self.next = None;

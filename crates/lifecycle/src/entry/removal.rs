@@ -1,6 +1,6 @@
 //! The removal of an incarnation, from the moment its cell is closed until it is down.
 
-use majordomo_core::{Cause, Moment};
+use majordomo_core::{Cause, Moment, Rung};
 
 use crate::{CloseAnswer, TxnId};
 
@@ -9,10 +9,29 @@ use crate::{CloseAnswer, TxnId};
 pub enum Then {
     /// Down until a demand or a restart.
     Unloaded,
+    /// Parked at this rung.
+    Parked(Rung),
     /// Unloaded, with a restart that is due at once.
     Reload,
     /// Failed, for this reason.
     Failed(Cause),
+}
+
+impl Then {
+    /// The end of an eviction to this rung.
+    #[must_use]
+    pub fn at(rung: Rung) -> Self {
+        if rung.is_parked() { Self::Parked(rung) } else { Self::Unloaded }
+    }
+
+    /// The rung where the component will be.
+    #[must_use]
+    pub fn rung(&self) -> Rung {
+        match self {
+            Self::Parked(rung) => *rung,
+            _ => Rung::Gone,
+        }
+    }
 }
 
 /// Why an incarnation is removed, what its unload waits for, and what follows.
@@ -144,9 +163,12 @@ impl Removal {
         self.force_at = Some(at);
     }
 
-    /// The removal is final; leases are revoked at the earlier of two moments.
+    /// The removal is final and parks nothing; leases are revoked at the earlier of two moments.
     pub(crate) fn hasten(&mut self, force_at: Option<Moment>) {
         self.reversible = false;
+        if self.then.rung().is_parked() {
+            self.then = Then::Unloaded;
+        }
         self.force_at = match (self.force_at, force_at) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

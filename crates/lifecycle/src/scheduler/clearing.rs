@@ -42,20 +42,13 @@ impl Scheduler {
         }
         for key in members {
             let e = &mut self.entries[key.index()];
-            if matches!(
-                e.state(),
-                ComponentState::UNLOADED
-                    | ComponentState::Failed { .. }
-                    | ComponentState::Quarantined { .. }
-            ) {
-                e.set_speculative(!owned);
-                self.set_state(
-                    key,
-                    ComponentState::Queued { from: Rung::Gone },
-                    cause.clone(),
-                    step,
-                );
-            }
+            let from = match e.state() {
+                ComponentState::Down(rung) => rung,
+                ComponentState::Failed { .. } | ComponentState::Quarantined { .. } => Rung::Gone,
+                _ => continue,
+            };
+            e.set_speculative(!owned);
+            self.set_state(key, ComponentState::Queued { from }, cause.clone(), step);
         }
         self.clear(id, step);
     }
@@ -66,7 +59,7 @@ impl Scheduler {
         for &key in &txn.awaits {
             let removal = self.entry(key).removal();
             if removal.is_some_and(|r| r.freed_for() == Some(txn.id)) {
-                coming.add_all(&self.budget.bookings(key));
+                coming.add_all(&self.freeing(key));
             }
         }
         coming
@@ -92,11 +85,12 @@ impl Scheduler {
         if pending {
             return Cleared::NotYet;
         }
-        let startable = txn.reserve.iter().all(|r| {
-            matches!(
-                self.entry(r.key).state(),
-                ComponentState::Queued { .. } | ComponentState::UNLOADED
-            )
+        let startable = txn.reserve.iter().all(|r| match self.entry(r.key).state() {
+            // A component may have been unloaded since it was to be woken.
+            ComponentState::Queued { from: rung } | ComponentState::Down(rung) => {
+                rung.is_parked() == r.adds
+            }
+            _ => false,
         });
         let reserve = txn.reserve.clone();
         if !complete || !startable || self.budget.settle(id.0, &reserve).is_err() {
@@ -105,14 +99,9 @@ impl Scheduler {
         let cause = self.txns[id].cause.clone();
         let owned = !self.txns[id].origin.is_speculative();
         for key in reserve.iter().map(|r| r.key) {
-            if self.entry(key).state() == ComponentState::UNLOADED {
+            if let ComponentState::Down(from) = self.entry(key).state() {
                 self.entry_mut(key).set_speculative(!owned);
-                self.set_state(
-                    key,
-                    ComponentState::Queued { from: Rung::Gone },
-                    cause.clone(),
-                    step,
-                );
+                self.set_state(key, ComponentState::Queued { from }, cause.clone(), step);
             }
         }
         if let Some(txn) = self.txns.get_mut(id) {

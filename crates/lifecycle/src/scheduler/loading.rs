@@ -10,6 +10,9 @@ use majordomo_registry::OnAbandon;
 use super::Scheduler;
 use crate::{Effect, LoadReport, Persisted, Phase, Removal, Step, Then, TxnId};
 
+/// Waiting for a cold load.
+const QUEUED: ComponentState = ComponentState::Queued { from: Rung::Gone };
+
 impl Scheduler {
     /// Starts every load that has its bytes, its dependencies and a lane: by tier, then arrival; speculation
     /// last and never on the lanes kept for demands. A speculative load gives its lane to a demand. A load whose
@@ -28,7 +31,7 @@ impl Scheduler {
             if speculative && self.budget.is_overdrawn() {
                 continue;
             }
-            while let Some(key) = self.next_member(id) {
+            while let Some(key) = self.next_member(id, |s| s == QUEUED) {
                 let free = if self.entry(key).overload() > ByteSize::ZERO {
                     self.all_lanes(step)
                 } else {
@@ -42,11 +45,15 @@ impl Scheduler {
         }
     }
 
-    /// The next member of a transaction whose load may start.
-    fn next_member(&self, id: TxnId) -> Option<ComponentKey> {
+    /// The next member of a transaction, in a state that satisfies `is_right`, whose load or wake may start.
+    pub(super) fn next_member(
+        &self,
+        id: TxnId,
+        is_right: fn(ComponentState) -> bool,
+    ) -> Option<ComponentKey> {
         let txn = &self.txns[id];
         txn.closure.iter().copied().find(|&key| {
-            self.entry(key).state().is_queued()
+            is_right(self.entry(key).state())
                 // Another transaction that still clears memory reserves it.
                 && self.is_reserved(key)
                 && self.catalog.dependencies(key).iter().all(|d| {
@@ -71,7 +78,7 @@ impl Scheduler {
 
     /// Whether no load runs once speculative ones are cancelled.
     fn all_lanes(&mut self, step: &mut Step<'_>) -> bool {
-        let loading = self.keys_where(|e| e.state().is_loading());
+        let loading = self.keys_where(|e| e.state().is_cold_load());
         if loading.iter().any(|k| !self.entry(*k).is_unrequested() || self.entry(*k).is_fixed()) {
             return false;
         }
@@ -83,7 +90,7 @@ impl Scheduler {
 
     /// Whether a lane is free, or can be had from speculation.
     fn lane_for(&mut self, speculative: bool, step: &mut Step<'_>) -> bool {
-        let loading = self.keys_where(|e| e.state().is_loading());
+        let loading = self.keys_where(|e| e.state().is_cold_load());
         if loading.iter().any(|k| self.budget.overload_of(*k) > ByteSize::ZERO) {
             return false;
         }
@@ -131,7 +138,7 @@ impl Scheduler {
     pub fn is_loading(&self, id: IncarnationId) -> bool {
         self.entries
             .get(id.key.index())
-            .is_some_and(|e| e.op() == Some(id.op) && e.state().is_loading())
+            .is_some_and(|e| e.op() == Some(id.op) && e.state().is_cold_load())
     }
 
     /// A load ended well: the component is ready. The engine publishes it with its waiters' leases.
@@ -165,8 +172,11 @@ impl Scheduler {
         self.fail(key, cause, step);
     }
 
-    /// Cancels a running load; the component is down when its loader says so.
+    /// Cancels a running load; the component is down when its loader says so. A component that is woken is unloaded.
     pub fn cancel_load(&mut self, key: ComponentKey, cause: Cause, step: &mut Step<'_>) {
+        if self.entry(key).state().is_waking() {
+            return self.end_on_the_ladder(key, cause, Then::Unloaded, step);
+        }
         let then = match cause {
             Cause::LoadTimedOut => Then::Failed(cause.clone()),
             _ => Then::Unloaded,

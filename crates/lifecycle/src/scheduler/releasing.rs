@@ -123,6 +123,10 @@ impl Scheduler {
             return;
         }
         match self.entry(key).state() {
+            ComponentState::Queued { from } if from.is_parked() => {
+                let cause = self.cause_of_release(key, why);
+                self.stay_parked(key, from, cause, step);
+            }
             ComponentState::Queued { .. } => {
                 self.budget.release(key);
                 self.entry_mut(key).set_overload(ByteSize::ZERO);
@@ -179,7 +183,8 @@ impl Scheduler {
                 self.txns.values().any(|t| t.is_dormant(step.now) && t.closure.contains(&key));
             // A deadline that passes says nothing against the load: cancelled, a load that takes longer than a demand
             // may wait would begin again with each demand and never end.
-            if expired || awaited || self.finishes_alone(key, step.now) {
+            let wakes = self.entry(key).state().is_waking();
+            if wakes || expired || awaited || self.finishes_alone(key, step.now) {
                 self.entry_mut(key).set_speculative(true);
             } else {
                 self.cancel_load(key, Cause::Abandoned, step);

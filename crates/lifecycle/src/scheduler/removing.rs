@@ -10,14 +10,14 @@ use crate::{Cells, CloseAnswer, Effect, Removal, Step, Then, TxnId};
 impl Scheduler {
     /// Removes a ready component, whose cell must be closed by now. Its unload starts when the removal waits for no
     /// lease and everything that depends on it is down.
-    pub fn begin_removal(&mut self, key: ComponentKey, removal: Removal, step: &mut Step<'_>) {
+    pub fn begin_removal(&mut self, key: ComponentKey, mut removal: Removal, step: &mut Step<'_>) {
         debug_assert_eq!(self.entry(key).state(), ComponentState::Ready);
         let is_drained = removal.is_drained();
-        let at_once = is_drained && self.entry(key).dependents().is_empty();
         let cause = removal.cause().clone();
+        self.book_removal(key, &mut removal);
         self.entry_mut(key).begin_removal(removal);
         self.n_removals += 1;
-        if at_once {
+        if is_drained && !self.awaits_dependents(key, false) {
             self.start_unload(key, cause, step);
             return;
         }
@@ -61,16 +61,17 @@ impl Scheduler {
             if awaits_leases {
                 continue;
             }
-            // A stuck dependent never ends: a removal with a time limit does not wait for it.
-            let skips =
-                |d: &ComponentKey| forced && self.entry(*d).state() == ComponentState::Stuck;
-            if self.entry(key).dependents().iter().all(skips) {
+            if !self.awaits_dependents(key, forced) {
                 self.start_unload(key, cause, step);
             }
         }
     }
 
     fn start_unload(&mut self, key: ComponentKey, cause: Cause, step: &mut Step<'_>) {
+        let to = self.entry(key).removal().map_or(Rung::Gone, |r| r.then().rung());
+        if to.is_parked() {
+            return self.start_park(key, to, cause, step);
+        }
         let grace = self.grace(key, step.now);
         self.start_unload_within(key, grace, cause, step);
     }
@@ -127,6 +128,7 @@ impl Scheduler {
         let explains = |r: &&Removal| !failed || matches!(r.cause(), Cause::DependencyLost { .. });
         let before = self.entry(key).removal();
         let (cause, then) = match before.filter(explains) {
+            Some(r) if r.then().rung().is_parked() => (r.cause().clone(), Then::Unloaded),
             Some(removal) => (removal.cause().clone(), removal.then().clone()),
             None => (cause.clone(), then),
         };
@@ -171,13 +173,13 @@ impl Scheduler {
             ComponentState::Loading { .. } => {
                 self.cancel_load(key, lost.clone(), step);
             }
-            ComponentState::Unloading { .. } => {
+            ComponentState::Unloading { to: Rung::Gone } => {
                 // Both ended, and the end of the dependent was seen first.
                 if let Some(removal) = self.entry_mut(key).removal_mut() {
                     removal.excuse_exit(lost, then);
                 }
             }
-            _ => {}
+            _ => self.end_on_the_ladder(key, lost.clone(), Then::Unloaded, step),
         }
     }
 
@@ -190,6 +192,7 @@ impl Scheduler {
     }
 
     /// Changes what a component that is being removed becomes.
+    /// Has no effect on a park under way, which [`Self::end_on_the_ladder`] ends.
     pub fn end_removal_as(&mut self, key: ComponentKey, then: Then) {
         if let Some(removal) = self.entry_mut(key).removal_mut() {
             removal.end_as(then);
@@ -220,7 +223,10 @@ impl Scheduler {
     pub fn unload_finished(&mut self, id: IncarnationId, step: &mut Step<'_>) -> bool {
         let key = id.key;
         let e = self.entry(key);
-        let unloads = matches!(e.state(), ComponentState::Unloading { .. } | ComponentState::Stuck);
+        let unloads = matches!(
+            e.state(),
+            ComponentState::Unloading { to: Rung::Gone } | ComponentState::Stuck
+        );
         if !self.is_current(id) || !unloads {
             return false;
         }
@@ -238,7 +244,13 @@ impl Scheduler {
         match (then, cause) {
             (Then::Failed(cause), _) => self.fail(key, cause, step),
             // It says why the component is down for as long as it is.
-            (_, cause @ (Cause::DependencyLost { .. } | Cause::Ended { .. })) => {
+            (
+                _,
+                cause @ (Cause::DependencyLost { .. }
+                | Cause::Ended { .. }
+                | Cause::Exited { .. }
+                | Cause::OutOfMemory { .. }),
+            ) => {
                 self.set_state(key, ComponentState::UNLOADED, cause, step);
             }
             _ => self.set_state(key, ComponentState::UNLOADED, Cause::UnloadFinished, step),
@@ -253,7 +265,11 @@ impl Scheduler {
         for key in self
             .keys_where(|e| e.state().is_unloading() && e.unload_deadline().is_some_and(is_late))
         {
-            self.give_up_unload(key, step);
+            if self.entry(key).state().is_parking() {
+                self.give_up_park(key, Cause::ParkTimedOut, step);
+            } else {
+                self.give_up_unload(key, step);
+            }
         }
     }
 
@@ -274,6 +290,7 @@ impl Scheduler {
     /// Unloads that have not ended are stuck: there is no more time.
     pub fn give_up_unloads(&mut self, step: &mut Step<'_>) {
         for key in self.keys_where(|e| e.state().is_unloading()) {
+            self.end_on_the_ladder(key, Cause::Shutdown, Then::Unloaded, step);
             self.give_up_unload(key, step);
         }
     }

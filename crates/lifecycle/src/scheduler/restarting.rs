@@ -60,7 +60,7 @@ impl Scheduler {
     pub fn restart_later(&mut self, key: ComponentKey, at: Moment) {
         let down = matches!(
             self.entry(key).state(),
-            ComponentState::UNLOADED
+            ComponentState::Down(_)
                 // Other transactions may still need it, and give it up as well.
                 | ComponentState::Queued { .. }
                 | ComponentState::Loading { .. }

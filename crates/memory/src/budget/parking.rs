@@ -43,14 +43,12 @@ impl Budget {
         Ok(())
     }
 
-    /// Books for a parked component what it holds and no more.
+    /// Reserves for a parked component what it holds and no more; its last measurement stays.
     pub fn hold(&mut self, key: ComponentKey, held: &Need) {
         if let Some(account) = self.account(key).cloned() {
             let reserved = held.of(account.pool).0;
             let (swap, apart) = (held.of(Need::SWAP).0, apart_of(held, account.pool));
-            let measured = account.measured.map(|bytes| bytes.min(reserved));
-            let account = Account { reserved, overload: 0, measured, swap, apart, ..account };
-            self.replace(key, account);
+            self.replace(key, Account { reserved, overload: 0, swap, apart, ..account });
         }
     }
 

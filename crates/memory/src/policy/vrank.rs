@@ -137,6 +137,14 @@ impl EvictionPolicy for VRank {
         !self.is_fallen_back() && gain > loss
     }
 
+    fn parks_first(&self, values: &Values) -> bool {
+        self.is_fallen_back() || values.version() == 0
+    }
+
+    fn value_waits(&mut self) {
+        self.mode = VRankMode::Wait;
+    }
+
     fn judges_unused(&self) -> bool {
         !self.is_fallen_back()
     }

@@ -164,7 +164,13 @@ fn cause_after(cause: &Cause) -> Option<Cause> {
         Cause::UnloadFinished => Cause::UnloadTimedOut,
         Cause::UnloadTimedOut => Cause::Shutdown,
         Cause::Shutdown => Cause::Resumed,
-        Cause::Resumed => return None,
+        Cause::Resumed => Cause::ParkFinished,
+        Cause::ParkFinished => Cause::ParkFailed { error: text() },
+        Cause::ParkFailed { .. } => Cause::ParkTimedOut,
+        Cause::ParkTimedOut => Cause::WakeFinished,
+        Cause::WakeFinished => Cause::WakeFailed { error: text() },
+        Cause::WakeFailed { .. } => Cause::WakeTimedOut,
+        Cause::WakeTimedOut => return None,
     })
 }
 

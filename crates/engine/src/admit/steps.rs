@@ -1,0 +1,221 @@
+//! Steps: the ways to free the memory of one component with its live dependents, each from the one before.
+//!
+//! A component that is ready may be parked or unloaded, a parked one unloaded. The policy ranks steps; it does not know
+//! rungs. Invariant: the steps of a component come in order, and each costs at least as much for each byte as those
+//! before, but where the policy parks everything first.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, ComponentKey, ComponentState, Moment, PressureLevel, Rung};
+use majordomo_lifecycle::Victim;
+use majordomo_memory::{Need, Point, Shortage, lower_hull};
+
+use super::Admission;
+
+/// Why memory is freed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A demand waits for it, and for the parks that free it.
+    Demand,
+    /// A preload, or relief.
+    Other,
+}
+
+/// One way to free memory, beyond the step before.
+pub(crate) struct EvictionStep {
+    /// The component and its live dependents, dependents first, and where each is left.
+    pub members: Vec<Victim>,
+    /// Bytes that it frees in the accounts that lack some.
+    pub freed: ByteSize,
+    /// The worth that it loses.
+    pub loss: f64,
+}
+
+/// Where the victims of a plan are left so far.
+#[derive(Clone, Default)]
+pub(super) struct Targets(BTreeMap<ComponentKey, Rung>);
+
+impl Targets {
+    pub(super) fn of<'v>(victims: impl IntoIterator<Item = &'v Victim>) -> Self {
+        let mut targets = Self::default();
+        victims.into_iter().for_each(|v| targets.add(*v));
+        targets
+    }
+
+    fn get(&self, key: ComponentKey) -> Option<Rung> {
+        self.0.get(&key).copied()
+    }
+
+    /// Whether a victim would be left deeper than it is now.
+    pub(super) fn lacks(&self, victim: Victim) -> bool {
+        self.get(victim.key).is_none_or(|to| to < victim.to)
+    }
+
+    fn add(&mut self, victim: Victim) {
+        let to = self.0.entry(victim.key).or_insert(victim.to);
+        *to = (*to).max(victim.to);
+    }
+}
+
+impl Admission<'_> {
+    /// The steps of a component whose live closure may be evicted, judged by the given loss.
+    pub(crate) fn steps(
+        &self,
+        key: ComponentKey,
+        closure: &[ComponentKey],
+        short: &Shortage,
+        (purpose, loss): (Purpose, &dyn Fn(&[Victim]) -> f64),
+        now: Moment,
+    ) -> Vec<EvictionStep> {
+        let gone: Vec<_> = closure.iter().copied().map(Victim::gone).collect();
+        let mut ways = Vec::new();
+        let offered = self.scheduler.entry(key).parking().offered();
+        for rung in offered.filter(|_| self.state(key) == ComponentState::Ready) {
+            if let Some(members) = self.parked_at(rung, closure, purpose, now) {
+                ways.push(members);
+            }
+        }
+        if ways.is_empty() {
+            let (freed, loss) = (self.freed_where_short(&gone, short), loss(&gone));
+            return vec![EvictionStep { members: gone, freed, loss }];
+        }
+        ways.push(gone);
+        let points: Vec<_> = ways
+            .iter()
+            .map(|members| Point {
+                freed: self.freed_where_short(members, short),
+                loss: loss(members) + self.time_to_enter(members, purpose).as_secs_f64(),
+            })
+            .collect();
+        let chosen = if self.policy.parks_first(self.values) {
+            let last = ways.len() - 1;
+            let deepest = (0..last).max_by_key(|i| (points[*i].freed, std::cmp::Reverse(*i)));
+            deepest.filter(|i| points[*i].freed.0 > 0).into_iter().chain([last]).collect()
+        } else {
+            lower_hull(&points)
+        };
+        let mut before = Point::default();
+        let mut steps = Vec::new();
+        for i in chosen {
+            let point = points[i];
+            steps.push(EvictionStep {
+                members: std::mem::take(&mut ways[i]),
+                freed: point.freed.saturating_sub(before.freed),
+                loss: point.loss - before.loss,
+            });
+            before = point;
+        }
+        steps
+    }
+
+    /// A live closure parked at a rung, if all of it may be; what is parked already stays.
+    fn parked_at(
+        &self,
+        rung: Rung,
+        closure: &[ComponentKey],
+        purpose: Purpose,
+        now: Moment,
+    ) -> Option<Vec<Victim>> {
+        let mut members = Vec::new();
+        for &key in closure {
+            match self.state(key) {
+                state if state.is_parked() => {}
+                ComponentState::Ready if self.may_park(key, rung, purpose, now) => {
+                    members.push(Victim { key, to: rung });
+                }
+                _ => return None,
+            }
+        }
+        (!self.lacks_room_to_park(&members)).then_some(members)
+    }
+
+    /// Whether a component that is ready may be parked at a rung, leases and room apart.
+    fn may_park(&self, key: ComponentKey, rung: Rung, purpose: Purpose, now: Moment) -> bool {
+        let e = self.scheduler.entry(key);
+        let parking = e.parking();
+        parking.offered().any(|offered| offered == rung)
+            && e.is_open()
+            && !e.is_fixed()
+            && !e.restart().is_outdated()
+            && !parking.is_given_up(now, &self.config().quarantine)
+            && (purpose == Purpose::Demand || now >= parking.rests_until())
+            // There is no time left to move memory.
+            && self.scheduler.pressure() < PressureLevel::Critical
+    }
+
+    /// Whether the bytes that parks need beside what is booked do not fit.
+    pub(super) fn lacks_room_to_park<'v>(
+        &self,
+        victims: impl IntoIterator<Item = &'v Victim>,
+    ) -> bool {
+        let budget = self.scheduler.budget();
+        let mut need = Need::new();
+        for v in victims.into_iter().filter(|v| v.to.is_parked()) {
+            need.add_all(&budget.needed_to_park(v.key, &self.scheduler.held_at(v.key, v.to)));
+        }
+        !budget.shortage(&need, None).is_none()
+    }
+
+    /// How long a demand waits for parks side by side.
+    fn time_to_enter(&self, members: &[Victim], purpose: Purpose) -> Duration {
+        let enter = |v: &Victim| {
+            let known = self.scheduler.entry(v.key).parking().rung(v.to);
+            known.filter(|_| v.to.is_parked()).map(|rung| rung.figures().enter)
+        };
+        match purpose {
+            Purpose::Demand => members.iter().filter_map(enter).max().unwrap_or_default(),
+            Purpose::Other => Duration::ZERO,
+        }
+    }
+
+    /// The bytes that a component frees on its way from where it is now.
+    pub(crate) fn freed_by(&self, victim: Victim) -> Need {
+        let mut freed = self.scheduler.budget().bookings(victim.key);
+        freed.take(&self.scheduler.held_at(victim.key, victim.to));
+        freed
+    }
+
+    /// Takes the bytes of a victim off a shortage, less those of the step before.
+    pub(super) fn relieve_by(&self, victim: Victim, targets: &mut Targets, short: &mut Shortage) {
+        let mut freed = self.freed_by(victim);
+        if let Some(to) = targets.get(victim.key) {
+            if to >= victim.to {
+                return;
+            }
+            freed.take(&self.freed_by(Victim { to, ..victim }));
+        }
+        targets.add(victim);
+        self.scheduler.budget().relieve(short, &freed);
+    }
+
+    /// The bytes that evictions free in the accounts that lack some: what they are worth evicting for.
+    pub(super) fn freed_where_short(&self, victims: &[Victim], short: &Shortage) -> ByteSize {
+        let budget = self.scheduler.budget();
+        victims.iter().map(|v| budget.helpful(&self.freed_by(*v), short)).sum()
+    }
+
+    /// The wait that these components are expected to save where they are, and not where they are left, together.
+    pub(crate) fn loss(&self, victims: &[Victim]) -> f64 {
+        let worth = |v: &Victim| {
+            let value = self.value(v.key);
+            let then = self.policy.worth(value, self.scheduler.wait_at(v.key, v.to));
+            match self.state(v.key) {
+                ComponentState::Down(now) if now.is_parked() => {
+                    then - self.policy.worth(value, self.scheduler.wait_at(v.key, now))
+                }
+                _ => then,
+            }
+        };
+        victims.iter().map(worth).sum()
+    }
+
+    /// How much longer a demand waits for a component once it is evicted.
+    pub(crate) fn added_wait(&self, victim: Victim) -> Duration {
+        let now = match self.state(victim.key) {
+            ComponentState::Down(rung) => self.scheduler.wait_at(victim.key, rung),
+            _ => Duration::ZERO,
+        };
+        self.scheduler.wait_at(victim.key, victim.to).saturating_sub(now)
+    }
+}

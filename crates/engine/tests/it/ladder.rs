@@ -1,0 +1,463 @@
+//! Components between loaded and gone: parks, wakes, and the way through a failed wake to a cold load.
+
+use std::sync::Arc;
+
+use majordomo_core::{ByteSize, ComponentState, Config, Moment, StepId};
+use majordomo_engine::{Effect, Input, Need, OperatorAction, ParkReport, WakeReport};
+use majordomo_registry::{Catalog, ComponentSpec};
+
+use crate::rig::{Rig, config, id, seconds, spec, with};
+
+/// Components of 100 MiB each, all of which may be paged out.
+fn rig(names: &[&str], budget_mib: u64, swap_mib: u64) -> Rig {
+    let mut rig = Rig::new(names.iter().map(|n| spec(n)).collect(), budget_mib);
+    rig.offer_paged(names, swap_mib);
+    rig
+}
+
+/// `a` is parked and `b` loaded in its place.
+fn parked_a() -> Rig {
+    let mut rig = rig(&["a", "b"], 150, 500);
+    rig.make_ready("a");
+    rig.demand(&["b"]);
+    rig.parked("a");
+    rig.loaded("b");
+    rig.give_back("b");
+    assert_eq!(rig.states(&["a", "b"]), ["paged", "ready"]);
+    rig
+}
+
+fn booked(rig: &Rig, name: &str) -> (u64, u64) {
+    let bookings = rig.engine.budget().bookings(rig.key(name));
+    let own = rig.engine.scheduler().pool(rig.key(name));
+    (bookings.of(own).0 >> 20, bookings.of(Need::SWAP).0 >> 20)
+}
+
+fn cause(rig: &Rig, name: &str) -> String {
+    let e = rig.engine.scheduler().entry(rig.key(name));
+    e.cause().map(ToString::to_string).unwrap_or_default()
+}
+
+#[test]
+fn idle_component_is_parked_for_a_demand_and_frees_its_bytes_when_that_is_proven() {
+    let mut rig = rig(&["a", "b"], 150, 500);
+    rig.make_ready("a");
+    let waiter = rig.demand(&["b"]);
+    assert_eq!(rig.states(&["a", "b"]), ["parking", "queued"]);
+    assert_eq!(booked(&rig, "a"), (100, 90), "the old booking stays, swap is reserved");
+    assert!(!rig.take("a") && !rig.is_loading("b"));
+    rig.parked_with("a", 12, 80);
+    assert_eq!(booked(&rig, "a"), (12, 80));
+    rig.loaded("b");
+    assert_eq!((rig.answered(waiter), rig.state("a")), ("granted", "paged"));
+}
+
+#[test]
+fn nothing_is_parked_without_an_offer() {
+    let mut rig = Rig::new(vec![spec("a"), spec("b")], 150);
+    rig.make_ready("a");
+    rig.demand(&["b"]);
+    assert_eq!(rig.states(&["a", "b"]), ["unloading", "queued"]);
+}
+
+#[test]
+fn demand_wakes_a_parked_component_and_is_granted_in_the_input_that_ends_the_wake() {
+    let mut rig = parked_a();
+    let before = rig.engine.incarnation(rig.key("a"));
+    let waiter = rig.demand(&["a"]);
+    assert_eq!(rig.states(&["a", "b"]), ["queued", "parking"]);
+    rig.parked("b");
+    assert_eq!(rig.state("a"), "waking");
+    assert_eq!(booked(&rig, "a").0, 100, "the footprint that it had");
+    assert!(!rig.take("a"), "its cell is closed during the wake");
+    rig.woken("a");
+    assert_eq!((rig.answered(waiter), rig.state("a")), ("granted", "ready"));
+    let cell = &rig.cells.0[&rig.key("a")];
+    assert_eq!((cell.leases, cell.closed), (1, false));
+    assert_eq!(rig.engine.incarnation(rig.key("a")), before, "the same incarnation");
+    assert!(rig.take("a"));
+}
+
+#[test]
+fn failed_wake_falls_through_to_a_cold_load_in_the_same_transaction() {
+    let mut rig = parked_a();
+    let waiter = rig.demand(&["a"]);
+    rig.parked("b");
+    rig.wake_fails("a");
+    assert_eq!((rig.state("a"), rig.answered(waiter)), ("unloading", "waits"));
+    rig.unloaded("a");
+    assert_eq!(rig.state("a"), "loading", "no back-off");
+    rig.loaded("a");
+    assert_eq!(rig.answered(waiter), "granted");
+    let e = rig.engine.scheduler().entry(rig.key("a"));
+    assert_eq!((e.failures().n_total(), e.parking().n_failed()), (0, 1));
+}
+
+/// A wake may take half a second, however short a cold load is.
+const LATE: (&str, &str) = ("unloading", "it was not woken by the deadline");
+
+#[test]
+fn wake_past_its_deadline_falls_through_within_the_deadline_of_the_demand() {
+    let mut rig = parked_a();
+    let waiter = rig.demand_with(&["a"], None, Some(seconds(30.0)));
+    rig.parked("b");
+    let (id, step) = rig.step("a");
+    rig.wait(seconds(0.6));
+    assert_eq!((rig.state("a"), cause(&rig, "a").as_str()), LATE);
+    rig.input(Input::Woken { id, step, result: Ok(WakeReport::default()) });
+    assert_eq!(rig.state("a"), "unloading", "it comes too late");
+    rig.settle();
+    assert_eq!(rig.answered(waiter), "granted");
+}
+
+#[test]
+fn component_that_ends_while_it_is_woken_is_loaded_cold() {
+    let mut rig = parked_a();
+    let waiter = rig.demand(&["a"]);
+    rig.parked("b");
+    rig.exits("a");
+    rig.settle();
+    assert_eq!(rig.answered(waiter), "granted");
+}
+
+#[test]
+fn death_while_parked_leaves_the_cause_and_no_back_off() {
+    let mut rig = parked_a();
+    rig.exits("a");
+    rig.unloaded("a");
+    assert_eq!(rig.state("a"), "unloaded");
+    assert_eq!(cause(&rig, "a"), "it was killed by SIGKILL");
+    assert_eq!(booked(&rig, "a"), (0, 0));
+    let waiter = rig.demand(&["a"]);
+    rig.parked("b");
+    rig.settle();
+    assert_eq!(rig.answered(waiter), "granted");
+}
+
+#[test]
+fn third_death_while_parked_within_the_window_ends_parking() {
+    let mut rig = rig(&["a", "b"], 150, 500);
+    for deaths in 0..4 {
+        rig.make_ready("a");
+        rig.demand(&["b"]);
+        let parks = rig.state("a") == "parking";
+        assert_eq!(parks, deaths < 3, "{deaths}");
+        if parks {
+            rig.parked("a");
+            rig.exits("a");
+        }
+        rig.settle();
+        rig.give_back("b");
+        rig.operator("b", OperatorAction::Unload { force: false });
+        rig.settle();
+    }
+}
+
+#[test]
+fn demand_that_meets_a_park_waits_for_its_end_and_wakes_the_component() {
+    let mut rig = rig(&["a", "b"], 150, 500);
+    rig.make_ready("a");
+    let b = rig.demand(&["b"]);
+    let a = rig.demand(&["a"]);
+    assert_eq!(rig.state("a"), "parking");
+    rig.parked("a");
+    rig.loaded("b");
+    assert_eq!((rig.answered(b), rig.answered(a)), ("granted", "waits"));
+    rig.give_back("b");
+    rig.parked("b");
+    rig.woken("a");
+    assert_eq!(rig.answered(a), "granted");
+}
+
+#[test]
+fn reports_of_another_step_are_ignored() {
+    let mut rig = rig(&["a", "b"], 150, 500);
+    rig.make_ready("a");
+    rig.demand(&["b"]);
+    let (id, step) = rig.step("a");
+    let older = StepId(step.0 - 1);
+    rig.input(Input::Parked { id, step: older, result: Ok(ParkReport::default()) });
+    rig.input(Input::Woken { id, step, result: Ok(WakeReport::default()) });
+    rig.input(Input::Woken { id, step, result: Err("no answer".to_owned()) });
+    assert_eq!((rig.state("a"), booked(&rig, "a").0), ("parking", 100));
+    rig.input(Input::Parked { id, step, result: Ok(ParkReport::default()) });
+    rig.input(Input::Parked { id, step, result: Err("the disk is full".to_owned()) });
+    assert_eq!((rig.state("a"), booked(&rig, "a").0), ("paged", 0));
+}
+
+#[test]
+fn failed_park_unloads_the_component_and_the_demand_has_its_bytes() {
+    let mut rig = rig(&["a", "b"], 150, 500);
+    rig.make_ready("a");
+    let waiter = rig.demand(&["b"]);
+    rig.park_fails("a");
+    assert_eq!(rig.state("a"), "unloading");
+    rig.settle();
+    assert_eq!((rig.answered(waiter), rig.state("a")), ("granted", "unloaded"));
+}
+
+#[test]
+fn late_park_unloads_the_component() {
+    let mut rig = rig(&["a", "b"], 150, 500);
+    rig.make_ready("a");
+    rig.demand(&["b"]);
+    rig.wait(seconds(5.0));
+    assert_eq!(rig.state("a"), "unloading");
+}
+
+#[test]
+fn component_is_not_parked_after_two_failed_steps() {
+    let mut rig = rig(&["a", "b"], 150, 500);
+    for failures in 0..3 {
+        rig.make_ready("a");
+        rig.demand(&["b"]);
+        assert_eq!(rig.state("a") == "parking", failures < 2, "{failures}");
+        if failures < 2 {
+            rig.park_fails("a");
+        }
+        rig.settle();
+        rig.give_back("b");
+        rig.operator("b", OperatorAction::Unload { force: false });
+        rig.settle();
+    }
+}
+
+#[test]
+fn wake_without_waiters_continues_and_is_then_a_preload() {
+    let mut rig = parked_a();
+    let waiter = rig.demand(&["a"]);
+    rig.parked("b");
+    rig.input(Input::Abandon { waiter });
+    assert_eq!(rig.state("a"), "waking");
+    rig.woken("a");
+    assert_eq!(rig.state("a"), "ready");
+    assert!(rig.engine.scheduler().entry(rig.key("a")).is_speculative());
+    assert!(rig.take("a"));
+}
+
+#[test]
+fn abandoned_demand_keeps_the_component_parked_before_its_wake_begins() {
+    let mut rig = parked_a();
+    let waiter = rig.demand(&["a"]);
+    rig.input(Input::Abandon { waiter });
+    assert_eq!((rig.state("a"), booked(&rig, "a")), ("paged", (10, 90)));
+    rig.parked("b");
+    assert_eq!(rig.states(&["a", "b"]), ["paged", "paged"]);
+}
+
+#[test]
+fn component_is_unloaded_where_swap_has_no_room() {
+    let mut rig = rig(&["a", "b"], 150, 89);
+    rig.make_ready("a");
+    rig.demand(&["b"]);
+    assert_eq!(rig.state("a"), "unloading");
+}
+
+#[test]
+fn swap_is_shared_by_all_parks_of_a_plan() {
+    let mut rig = rig(&["a", "b", "c"], 200, 100);
+    let mut big =
+        rig.engine.catalog().spec(rig.key("c")).map(|s| (**s).clone()).expect("it is configured");
+    big.memory = ByteSize::mib(180);
+    let specs = vec![spec("a"), spec("b"), big];
+    configure(&mut rig, specs);
+    rig.make_ready("a");
+    rig.make_ready("b");
+    rig.demand(&["c"]);
+    assert_eq!(rig.states(&["a", "b"]), ["parking", "unloading"]);
+}
+
+#[test]
+fn parked_component_is_unloaded_when_its_rest_is_needed() {
+    let mut rig = rig(&["a", "b"], 105, 500);
+    rig.make_ready("a");
+    rig.demand(&["b"]);
+    assert_eq!(rig.states(&["a", "b"]), ["unloading", "queued"], "a park alone frees too little");
+    let mut rig = parked_a();
+    let specs = vec![spec("a"), spec("b"), with(spec("c"), |s| s.memory = ByteSize::mib(135))];
+    configure(&mut rig, specs);
+    let waiter = rig.demand(&["c"]);
+    assert_eq!(rig.states(&["a", "b"]), ["unloading", "parking"], "parks come first");
+    rig.parked("b");
+    rig.settle();
+    assert_eq!((rig.answered(waiter), rig.state("b")), ("granted", "paged"));
+}
+
+#[test]
+fn dependent_is_parked_before_its_provider_and_woken_after_it() {
+    let specs = vec![spec("p"), with(spec("d"), |s| s.dependencies = vec![id("p")]), spec("b")];
+    let specs = specs.into_iter().map(|s| {
+        let is_big = s.id == id("b");
+        with(s, |s| s.memory = ByteSize::mib(if is_big { 180 } else { 100 }))
+    });
+    let mut rig = Rig::new(specs.collect(), 220);
+    rig.offer_paged(&["p", "d", "b"], 500);
+    rig.make_ready("d");
+    let b = rig.demand(&["b"]);
+    assert_eq!(rig.states(&["d", "p"]), ["parking", "draining"]);
+    rig.parked("d");
+    assert_eq!(rig.states(&["d", "p"]), ["paged", "parking"]);
+    rig.parked("p");
+    rig.settle();
+    assert_eq!(rig.answered(b), "granted");
+    rig.give_back("b");
+    let d = rig.demand(&["d"]);
+    rig.parked_with("b", 18, 162);
+    assert_eq!(rig.states(&["d", "p"]), ["queued", "waking"]);
+    rig.woken("p");
+    rig.woken("d");
+    assert_eq!(rig.answered(d), "granted");
+}
+
+#[test]
+fn parked_dependents_end_with_their_provider() {
+    let specs = vec![spec("p"), with(spec("d"), |s| s.dependencies = vec![id("p")]), spec("b")];
+    let mut rig = Rig::new(specs, 250);
+    rig.offer_paged(&["d"], 500);
+    rig.make_ready("d");
+    rig.demand(&["b"]);
+    rig.parked("d");
+    rig.settle();
+    assert_eq!(rig.states(&["d", "p"]), ["paged", "ready"]);
+    rig.exits("p");
+    assert_eq!(rig.states(&["d", "p"]), ["unloading", "unloading"]);
+    rig.settle_unloads();
+    assert_eq!(rig.state("d"), "unloaded");
+    assert!(cause(&rig, "d").starts_with("p, which it depends on"), "{}", cause(&rig, "d"));
+}
+
+#[test]
+fn demand_in_conflict_with_a_parked_component_ends_it() {
+    let specs = vec![spec("a"), with(spec("c"), |s| s.conflicts = vec![id("a")]), spec("b")];
+    let mut rig = Rig::new(specs, 250);
+    rig.offer_paged(&["a"], 500);
+    rig.make_ready("a");
+    rig.make_ready("b");
+    configure_budget(&mut rig, 120);
+    rig.wait(seconds(1.0));
+    assert_eq!(rig.state("a"), "parking");
+    rig.parked("a");
+    rig.operator("b", OperatorAction::Unload { force: false });
+    rig.settle();
+    let waiter = rig.demand(&["c"]);
+    assert_eq!(rig.states(&["a", "c"]), ["unloading", "queued"]);
+    rig.settle();
+    assert_eq!(rig.answered(waiter), "granted");
+}
+
+#[test]
+fn pinned_component_is_woken_and_never_parked() {
+    let mut rig = parked_a();
+    rig.operator("b", OperatorAction::Unload { force: false });
+    rig.settle();
+    rig.operator("a", OperatorAction::Pin);
+    assert_eq!(rig.state("a"), "waking");
+    rig.woken("a");
+    let waiter = rig.demand(&["b"]);
+    assert_eq!((rig.state("a"), rig.answered(waiter)), ("ready", "too_large"));
+}
+
+#[test]
+fn operator_unloads_a_parked_component() {
+    let mut rig = parked_a();
+    let waiter = rig.operator("a", OperatorAction::Unload { force: false });
+    assert_eq!((rig.state("a"), rig.answered(waiter)), ("unloading", "waits"));
+    rig.settle();
+    assert_eq!((rig.state("a"), rig.answered(waiter)), ("unloaded", "done"));
+}
+
+#[test]
+fn changed_configuration_ends_a_parked_component() {
+    let mut rig = parked_a();
+    let specs = vec![with(spec("a"), |s| s.version = "2".to_owned()), spec("b")];
+    configure(&mut rig, specs);
+    assert_eq!(rig.state("a"), "unloading");
+    rig.settle();
+    assert_eq!(rig.state("a"), "unloaded", "only a demand loads it again");
+}
+
+#[test]
+fn shutdown_ends_parked_components_and_steps_under_way() {
+    let mut rig = parked_a();
+    rig.demand(&["a"]);
+    rig.parked("b");
+    rig.input(Input::Shutdown { deadline: seconds(10.0) });
+    rig.wait(seconds(3.0));
+    assert_eq!(rig.states(&["a", "b"]), ["unloading", "unloading"]);
+    rig.settle();
+    assert!(rig.engine.is_down());
+}
+
+#[test]
+fn idle_timeout_ends_a_parked_component() {
+    let specs = vec![with(spec("a"), |s| s.idle_timeout = Some(seconds(60.0))), spec("b")];
+    let mut rig = Rig::new(specs, 150);
+    rig.offer_paged(&["a"], 500);
+    rig.make_ready("a");
+    rig.demand(&["b"]);
+    rig.parked("a");
+    rig.settle();
+    rig.wait(seconds(59.0));
+    assert_eq!(rig.state("a"), "paged");
+    rig.wait(seconds(2.0));
+    assert_eq!(rig.state("a"), "unloading");
+}
+
+#[test]
+fn overdraft_of_swap_ends_parked_components() {
+    let mut rig = parked_a();
+    rig.offer_paged(&["a", "b"], 50);
+    rig.wait(seconds(5.0));
+    assert_eq!(rig.states(&["a", "b"]), ["unloading", "ready"]);
+}
+
+#[test]
+fn samples_of_a_parked_component_teach_nothing() {
+    let mut rig = parked_a();
+    let before = *rig.engine.scheduler().entry(rig.key("a")).figures().learned();
+    rig.measure(&[("a", 14)]);
+    assert_eq!(booked(&rig, "a").0, 14, "memory that came back is booked");
+    let after = *rig.engine.scheduler().entry(rig.key("a")).figures().learned();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn component_parked_often_is_judged_by_its_measured_wake() {
+    let mut rig = parked_a();
+    let waiter = rig.demand(&["a"]);
+    rig.parked("b");
+    rig.wait(seconds(0.4));
+    rig.woken("a");
+    assert_eq!(rig.answered(waiter), "granted");
+    let wake = rig.engine.scheduler().wait_at(rig.key("a"), majordomo_core::Rung::Paged);
+    assert_eq!(wake, seconds(0.4));
+}
+
+#[test]
+fn effects_of_a_wake_come_in_the_order_of_its_parts() {
+    let mut rig = parked_a();
+    rig.demand(&["a"]);
+    rig.parked("b");
+    let starts: Vec<_> =
+        rig.effects.iter().filter(|e| matches!(e, Effect::StartWake { .. })).collect();
+    assert_eq!(starts.len(), 1);
+    assert!(matches!(rig.engine.state(rig.key("a")), ComponentState::Loading { .. }));
+    assert!(rig.engine.next_wakeup().is_some_and(|t| t > Moment::ZERO));
+}
+
+fn configure(rig: &mut Rig, specs: Vec<ComponentSpec>) {
+    let catalog = Catalog::build(specs, Vec::new(), Some(rig.engine.catalog()));
+    let catalog = catalog.expect("a catalog of a test");
+    let budget = rig.engine.budget().total();
+    apply(rig, catalog, config(), budget);
+}
+
+fn configure_budget(rig: &mut Rig, mib: u64) {
+    let catalog = Arc::clone(rig.engine.catalog());
+    apply(rig, (*catalog).clone(), config(), ByteSize::mib(mib));
+}
+
+fn apply(rig: &mut Rig, catalog: Catalog, config: Config, budget: ByteSize) {
+    let (catalog, config) = (Arc::new(catalog), Box::new(config));
+    rig.input(Input::Configure { catalog, config, budget });
+}

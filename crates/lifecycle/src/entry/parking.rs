@@ -1,0 +1,256 @@
+//! Rungs of one component: what is on offer, the step under way, and why none is taken any more.
+//!
+//! A park or a wake is a *step*. Failures of steps count since the configuration changed, deaths while parked within the
+//! window of quarantine. Invariant: a step is under way exactly while the component is parked or woken.
+
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, Moment, QuarantineConfig, Rung, StepId};
+use majordomo_memory::{LearnedRung, Need, RungFigures};
+
+/// So many failed steps of one configuration end the parking of a component.
+const MAX_FAILURES: u32 = 2;
+/// So many deaths while parked within the window of quarantine do, too.
+const MAX_DEATHS: usize = 3;
+/// A component that is unhealthy within this time after a wake was not woken well.
+const PROVING: Duration = Duration::from_secs(10);
+
+/// A park or a wake under way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RungStep {
+    /// Its number, which its report repeats.
+    pub id: StepId,
+    /// The rung that it is to or from.
+    pub rung: Rung,
+    /// When it began.
+    pub began: Moment,
+    /// The bytes that a park is expected to keep.
+    pub expects: Need,
+}
+
+/// Offers, figures, failures and the step under way, all of one component.
+#[derive(Clone, Debug, Default)]
+pub struct Parking {
+    /// Sorted by rung, each once.
+    offers: Vec<(Rung, RungFigures)>,
+    /// By rung; the learned figures outlive an offer that is withdrawn.
+    rungs: Vec<(Rung, LearnedRung)>,
+    step: Option<RungStep>,
+    /// Booked when it was last ready.
+    before: Need,
+    /// Booked since it is parked.
+    held: Need,
+    n_failed: u32,
+    deaths: Vec<Moment>,
+    woken: Option<Wake>,
+}
+
+/// The last wake.
+#[derive(Clone, Copy, Debug)]
+struct Wake {
+    at: Moment,
+    from: Rung,
+    /// No park follows within this time, but for a demand.
+    rest: Duration,
+    /// The highest footprint of the first use after it.
+    first_use: ByteSize,
+}
+
+impl Parking {
+    /// The step under way.
+    #[must_use]
+    pub fn step(&self) -> Option<&RungStep> {
+        self.step.as_ref()
+    }
+
+    /// The rungs on offer, the shallowest first.
+    pub fn offered(&self) -> impl Iterator<Item = Rung> + '_ {
+        self.offers.iter().map(|(rung, _)| *rung)
+    }
+
+    /// The figures of a rung, on offer or not.
+    #[must_use]
+    pub fn rung(&self, rung: Rung) -> Option<&LearnedRung> {
+        self.rungs.iter().find(|(r, _)| *r == rung).map(|(_, learned)| learned)
+    }
+
+    /// The bookings of the component when it was last ready, before it was parked.
+    #[must_use]
+    pub fn before(&self) -> &Need {
+        &self.before
+    }
+
+    /// The bytes that it held when it was parked.
+    #[must_use]
+    pub fn held(&self) -> &Need {
+        &self.held
+    }
+
+    /// Steps that failed since the configuration changed.
+    #[must_use]
+    pub fn n_failed(&self) -> u32 {
+        self.n_failed
+    }
+
+    /// Whether it is not parked any more, for its failures and deaths.
+    #[must_use]
+    pub fn is_given_up(&self, now: Moment, quarantine: &QuarantineConfig) -> bool {
+        let recent = |t: &&Moment| now.since(**t) <= quarantine.window;
+        self.n_failed >= MAX_FAILURES || self.deaths.iter().filter(recent).count() >= MAX_DEATHS
+    }
+
+    /// Until when it is parked for demands alone.
+    #[must_use]
+    pub fn rests_until(&self) -> Moment {
+        self.woken.map_or(Moment::ZERO, |wake| wake.at + wake.rest)
+    }
+
+    /// Whether it was woken so short a time ago that a failure counts as one of the wake.
+    #[must_use]
+    pub fn is_on_probation(&self, now: Moment) -> bool {
+        self.woken.is_some_and(|wake| now.since(wake.at) <= PROVING)
+    }
+
+    /// Replaces the rungs on offer.
+    pub(crate) fn offer(&mut self, rows: &[(Rung, RungFigures)]) {
+        self.offers = rows.iter().copied().filter(|(rung, _)| rung.is_parked()).collect();
+        self.offers.sort_by_key(|(rung, _)| *rung);
+        self.offers.dedup_by_key(|(rung, _)| *rung);
+        for (rung, figures) in &self.offers {
+            match self.rungs.iter_mut().find(|(r, _)| r == rung) {
+                Some((_, learned)) => learned.expect(*figures),
+                None => self.rungs.push((*rung, LearnedRung::expected(*figures))),
+            }
+        }
+    }
+
+    pub(crate) fn begin(&mut self, step: RungStep) {
+        self.step = Some(step);
+    }
+
+    /// The park begins of a component that has so much booked.
+    pub(crate) fn begin_removal(&mut self, booked: Need) {
+        self.before = booked;
+    }
+
+    /// The step under way, if it is this one; it has ended.
+    pub(crate) fn end(&mut self, id: StepId) -> Option<RungStep> {
+        self.step.take_if(|step| step.id == id)
+    }
+
+    /// The step under way ends without a report.
+    pub(crate) fn abort(&mut self) {
+        self.step = None;
+    }
+
+    pub(crate) fn parked(&mut self, step: &RungStep, held: Need, own: usize, now: Moment) {
+        let before = self.before.clone();
+        if let Some(learned) = self.learned(step.rung) {
+            learned.record_park(&before, &held, own, now.since(step.began));
+        }
+        self.held = held;
+    }
+
+    pub(crate) fn woken(&mut self, step: &RungStep, now: Moment) {
+        if let Some(learned) = self.learned(step.rung) {
+            learned.record_wake(now.since(step.began));
+            let RungFigures { enter, wake, .. } = *learned.figures();
+            let (from, rest) = (step.rung, (enter + wake) * 2);
+            self.woken = Some(Wake { at: now, from, rest, first_use: ByteSize::ZERO });
+        }
+    }
+
+    /// The component is in use and was measured.
+    pub(crate) fn measured(&mut self, bytes: ByteSize, now: Moment) {
+        if let Some(mut wake) = self.woken.filter(|wake| now.since(wake.at) <= PROVING) {
+            wake.first_use = wake.first_use.max(bytes);
+            self.woken = Some(wake);
+            if let Some(learned) = self.learned(wake.from) {
+                learned.record_first_use(wake.first_use);
+            }
+        }
+    }
+
+    fn learned(&mut self, rung: Rung) -> Option<&mut LearnedRung> {
+        self.rungs.iter_mut().find(|(r, _)| *r == rung).map(|(_, learned)| learned)
+    }
+
+    /// A step failed, or what it led to.
+    pub fn failed(&mut self) {
+        self.n_failed = self.n_failed.saturating_add(1);
+        self.woken = None;
+    }
+
+    /// It ended by itself while it was parked.
+    pub fn died(&mut self, now: Moment) {
+        self.deaths.push(now);
+        if self.deaths.len() > MAX_DEATHS {
+            self.deaths.remove(0);
+        }
+    }
+
+    /// Nothing is left of the incarnation.
+    pub(crate) fn gone(&mut self) {
+        self.step = None;
+        self.woken = None;
+        self.held = Need::new();
+    }
+
+    /// Another configuration: neither its figures nor its failures count any more.
+    pub fn forget(&mut self) {
+        self.rungs.clear();
+        (self.n_failed, self.deaths) = (0, Vec::new());
+        let offers = std::mem::take(&mut self.offers);
+        self.offer(&offers);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn two_failures_of_a_configuration_end_parking_until_it_changes() {
+        let quarantine = QuarantineConfig::default();
+        let mut parking = Parking::default();
+        parking.failed();
+        assert!(!parking.is_given_up(Moment::ZERO, &quarantine));
+        parking.failed();
+        assert!(parking.is_given_up(Moment::ZERO, &quarantine));
+        parking.forget();
+        assert!(!parking.is_given_up(Moment::ZERO, &quarantine));
+    }
+
+    #[test]
+    fn three_deaths_end_parking_while_they_lie_within_the_window() {
+        let quarantine = QuarantineConfig::default();
+        let mut parking = Parking::default();
+        for i in 0..3 {
+            assert!(!parking.is_given_up(Moment(i), &quarantine));
+            parking.died(Moment(i));
+        }
+        assert!(parking.is_given_up(Moment(3), &quarantine));
+        let later = Moment::ZERO + quarantine.window + SECOND;
+        assert!(!parking.is_given_up(later, &quarantine));
+    }
+
+    #[test]
+    fn learned_figures_outlive_a_withdrawn_offer() {
+        let figures = RungFigures { enter: SECOND, wake: SECOND, ..RungFigures::default() };
+        let mut parking = Parking::default();
+        parking.offer(&[(Rung::Paged, figures), (Rung::Gone, figures)]);
+        assert!(parking.offered().eq([Rung::Paged]));
+        let expects = Need::new();
+        let step = RungStep { id: StepId(1), rung: Rung::Paged, began: Moment::ZERO, expects };
+        parking.begin(step.clone());
+        assert_eq!((parking.end(StepId(2)), parking.end(StepId(1))), (None, Some(step.clone())));
+        parking.woken(&step, Moment::ZERO + SECOND * 3);
+        parking.offer(&[]);
+        assert_eq!(parking.offered().count(), 0);
+        let wake = parking.rung(Rung::Paged).map(|r| r.figures().wake);
+        assert_eq!(wake, Some(SECOND * 3));
+        assert_eq!(parking.rests_until(), Moment::ZERO + SECOND * 11, "2 x (1 s + 3 s) after it");
+    }
+}

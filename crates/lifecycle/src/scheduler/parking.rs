@@ -1,0 +1,206 @@
+//! Parks: what a component would hold at a rung, its way there, and the end of components on the ladder.
+//!
+//! Knows no policy: the engine decides which component is parked where. A park that fails, or that is late, ends with
+//! the component, since its bytes are promised.
+
+use std::time::Duration;
+
+use majordomo_core::{ByteSize, Cause, ComponentKey, ComponentState, IncarnationId, Rung, StepId};
+use majordomo_memory::{Need, RungFigures};
+
+use super::{KILL_MARGIN, Scheduler};
+use crate::{Effect, ParkReport, Removal, RungStep, Step, Then};
+
+/// A park may take so much longer than expected.
+const PARK_MARGIN: u32 = 3;
+/// However short a park is expected to be, it may take this long.
+const MIN_PARK: Duration = Duration::from_secs(1);
+
+/// A rung that a component may be parked at, with what is expected of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(missing_docs, reason = "a key and a rung need no comment")]
+pub struct RungOffer {
+    pub key: ComponentKey,
+    pub rung: Rung,
+    /// Expected until they are measured.
+    pub figures: RungFigures,
+}
+
+impl Scheduler {
+    /// Replaces all rungs on offer: the room in swap, the wakes that may run at a time, and what is offered to whom.
+    pub fn offer_rungs(&mut self, swap: ByteSize, wake_lanes: usize, offers: &[RungOffer]) {
+        self.budget.set_swap_room(swap);
+        self.wake_lanes = wake_lanes;
+        for (i, e) in self.entries.iter_mut().enumerate() {
+            let own = offers.iter().filter(|o| o.key.index() == i);
+            let rows: Vec<_> = own.map(|o| (o.rung, o.figures)).collect();
+            e.parking_mut().offer(&rows);
+        }
+        self.touch();
+    }
+
+    /// Whether any rung is on offer.
+    #[must_use]
+    pub fn offers_rungs(&self) -> bool {
+        self.entries.iter().any(|e| e.parking().offered().next().is_some())
+    }
+
+    /// The bytes that a component would hold at a rung. At [`Rung::Gone`] it holds none.
+    #[must_use]
+    pub fn held_at(&self, key: ComponentKey, rung: Rung) -> Need {
+        let booked = self.budget.bookings(key);
+        let known = self.entry(key).parking().rung(rung).filter(|_| rung.is_parked());
+        known.map(|r| r.held(&booked, self.pool(key))).unwrap_or_default()
+    }
+
+    /// The bytes that a removal under way is expected to free.
+    #[must_use]
+    pub fn freeing(&self, key: ComponentKey) -> Need {
+        let mut bytes = self.budget.bookings(key);
+        let e = self.entry(key);
+        let step = e.parking().step().filter(|_| e.state().is_parking());
+        let to = e.removal().map_or(Rung::Gone, |r| r.then().rung());
+        match step {
+            Some(step) => bytes.take(&step.expects),
+            None if to.is_parked() => bytes.take(&self.held_at(key, to)),
+            None => {}
+        }
+        bytes
+    }
+
+    /// Whether something alive keeps a removal from its last step: a component stops after everything that depends on it,
+    /// and is parked after that is parked.
+    pub(super) fn awaits_dependents(&self, key: ComponentKey, forced: bool) -> bool {
+        let to = self.entry(key).removal().map_or(Rung::Gone, |r| r.then().rung());
+        self.entry(key).dependents().iter().any(|d| {
+            let state = self.entry(*d).state();
+            // A stuck dependent never ends: a removal with a time limit does not wait for it.
+            let is_skipped = forced && state == ComponentState::Stuck;
+            !(is_skipped || (to.is_parked() && state.is_parked()))
+        })
+    }
+
+    /// Reserves what the component will hold where its removal leads; without room for that it is unloaded.
+    pub(super) fn book_removal(&mut self, key: ComponentKey, removal: &mut Removal) {
+        let to = removal.then().rung();
+        if !to.is_parked() {
+            return;
+        }
+        let (held, booked) = (self.held_at(key, to), self.budget.bookings(key));
+        self.entry_mut(key).parking_mut().begin_removal(booked);
+        if self.budget.reserve_park(key, &held).is_err() {
+            removal.end_as(Then::Unloaded);
+        }
+    }
+
+    pub(super) fn start_park(
+        &mut self,
+        key: ComponentKey,
+        to: Rung,
+        cause: Cause,
+        step: &mut Step<'_>,
+    ) {
+        let Some(id) = self.incarnation(key) else { return };
+        let parking = self.entry(key).parking();
+        let expects = parking.rung(to).map(|r| r.held(parking.before(), self.pool(key)));
+        let enter = parking.rung(to).map_or(Duration::ZERO, |r| r.figures().enter);
+        let deadline = (enter * PARK_MARGIN).max(MIN_PARK);
+        let under_way = self.new_step(to, expects.unwrap_or_default(), step);
+        let number = under_way.id;
+        self.entry_mut(key).begin_park(under_way, step.now + deadline);
+        self.set_state(key, ComponentState::Unloading { to }, cause, step);
+        step.push(Effect::StartPark { id, step: number, to, deadline });
+    }
+
+    pub(super) fn new_step(&mut self, rung: Rung, expects: Need, step: &Step<'_>) -> RungStep {
+        self.next_step += 1;
+        RungStep { id: StepId(self.next_step), rung, began: step.now, expects }
+    }
+
+    /// A park ended well; false when the report is stale.
+    pub fn parked(
+        &mut self,
+        id: IncarnationId,
+        number: StepId,
+        report: ParkReport,
+        step: &mut Step<'_>,
+    ) -> bool {
+        let Some(under_way) = self.end_step(id, number, ComponentState::is_parking) else {
+            return false;
+        };
+        let (key, own) = (id.key, self.pool(id.key));
+        self.budget.hold(key, &report.held);
+        self.budget.measure(key, report.held.of(own));
+        if self.entry_mut(key).parked(&under_way, report.held, own, step.now).is_some() {
+            self.n_removals -= 1;
+        }
+        let to = ComponentState::Down(under_way.rung);
+        self.set_state(key, to, Cause::ParkFinished, step);
+        true
+    }
+
+    /// A park failed: the component is unloaded instead. False when the report is stale.
+    pub fn park_failed(
+        &mut self,
+        id: IncarnationId,
+        number: StepId,
+        error: String,
+        step: &mut Step<'_>,
+    ) -> bool {
+        if self.end_step(id, number, ComponentState::is_parking).is_none() {
+            return false;
+        }
+        self.give_up_park(id.key, Cause::ParkFailed { error }, step);
+        true
+    }
+
+    pub(super) fn give_up_park(&mut self, key: ComponentKey, cause: Cause, step: &mut Step<'_>) {
+        self.entry_mut(key).parking_mut().failed();
+        self.end_on_the_ladder(key, cause, Then::Unloaded, step);
+    }
+
+    /// The step under way, which ends with this report, if it is that one and in the right state.
+    pub(super) fn end_step(
+        &mut self,
+        id: IncarnationId,
+        number: StepId,
+        is_right: fn(ComponentState) -> bool,
+    ) -> Option<RungStep> {
+        if !self.is_current(id) || !is_right(self.entry(id.key).state()) {
+            return None;
+        }
+        self.entry_mut(id.key).parking_mut().end(number)
+    }
+
+    /// Ends a component that is parked, or is parked or woken now, with everything parked that depends on it. Its waiters
+    /// are for the engine to plan again.
+    pub fn end_on_the_ladder(
+        &mut self,
+        key: ComponentKey,
+        cause: Cause,
+        then: Then,
+        step: &mut Step<'_>,
+    ) {
+        if !self.entry(key).state().is_on_the_ladder() {
+            return;
+        }
+        let Some(id) = self.incarnation(key) else { return };
+        for dependent in self.entry(key).dependents().to_vec() {
+            let lost = self.dependency_lost(key, &cause);
+            self.end_on_the_ladder(dependent, lost, Then::Unloaded, step);
+        }
+        let grace = self.grace(key, step.now);
+        let before = self.entry(key).removal();
+        let freed_for = before.and_then(Removal::freed_for);
+        if before.is_none() {
+            self.n_removals += 1;
+        }
+        let removal = Removal::at_once(cause.clone(), then).freeing_for(freed_for);
+        let e = self.entry_mut(key);
+        e.set_overload(ByteSize::ZERO);
+        e.begin_unload(step.now + grace + KILL_MARGIN);
+        e.replace_removal(removal);
+        self.set_state(key, ComponentState::Unloading { to: Rung::Gone }, cause, step);
+        step.push(Effect::StartUnload { id, grace, hibernate: false });
+    }
+}
