@@ -288,6 +288,65 @@ fn close_against_reopen() {
     });
 }
 
+/// The engine parks an incarnation that is not leased, wakes it, and grants a lease to a waiter before it reopens the
+/// gate. Loom reports a holder whose work is not ordered before the park or after the wake.
+#[test]
+fn reopened_after_a_park() {
+    loom::model(|| {
+        let World { slot, made, leases, .. } = published(1, 1);
+        let known = leases[0].known();
+        drop(leases);
+        let by_slot = {
+            let slot = Arc::clone(&slot);
+            thread::spawn(move || slot.acquire().iter().map(work).count() as u64)
+        };
+        let by_known = thread::spawn(move || known.acquire().iter().map(work).count() as u64);
+        let mut granted = Vec::new();
+        if made.gate().try_close() == CloseAnswer::Closed {
+            // The park takes the memory of the instance, the wake returns it.
+            made.instance().value.with_mut(|_| ());
+            assert!(slot.acquire().is_none(), "leased while it is parked");
+            made.instance().value.with_mut(|_| ());
+            granted = slot.grant(1);
+            made.gate().reopen();
+            assert!(slot.acquire().is_some_and(|lease| lease.incarnation().id() == made.id()));
+            granted.iter().for_each(work);
+        }
+        let n_granted = granted.len() as u64;
+        drop(granted);
+        let taken = by_slot.join().unwrap() + by_known.join().unwrap();
+        // One use of the first lease, and one to look whether the gate is open.
+        assert_eq!((made.gate().leases(), made.gate().uses()), (0, 1 + 2 * n_granted + taken));
+        assert_eq!(done(&made), n_granted + taken);
+    });
+}
+
+/// A parked incarnation ends by itself: its gate never opens again, and its instance is dropped once.
+#[test]
+fn end_of_a_parked_incarnation() {
+    loom::model(|| {
+        let World { slot, made, n_dropped, leases, .. } = published(1, 1);
+        let known = leases[0].known();
+        drop(leases);
+        let caller = {
+            let slot = Arc::clone(&slot);
+            thread::spawn(move || {
+                slot.acquire().iter().for_each(work);
+                known.acquire().iter().for_each(work);
+            })
+        };
+        if made.gate().try_close() == CloseAnswer::Closed {
+            made.instance().value.with_mut(|_| ());
+            assert!(slot.acquire().is_none(), "leased while it is parked");
+        }
+        drop(made);
+        drop(slot.clear());
+        assert!(slot.acquire().is_none());
+        caller.join().unwrap();
+        assert_eq!(n_dropped.load(Relaxed), 1);
+    });
+}
+
 #[test]
 fn grants_against_release_and_close() {
     loom::model(|| {
