@@ -115,8 +115,12 @@ impl Engine {
         freed_for: Option<TxnId>,
         step: &mut Step<'_>,
     ) {
-        if self.state(key).is_parked() {
-            self.scheduler.end_on_the_ladder(key, cause, Then::Unloaded, step);
+        if !self.state(key).is_on_the_ladder() {
+            return;
+        }
+        let is_promised = self.state(key).is_parking();
+        self.scheduler.end_on_the_ladder(key, cause, Then::Unloaded, step);
+        if !is_promised {
             self.scheduler.free_for(key, freed_for);
         }
     }

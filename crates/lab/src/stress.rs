@@ -61,6 +61,9 @@ pub(crate) struct Args {
     /// Simulates days of this length instead: 24h, 90m, 600s
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     simulated: Option<Duration>,
+    /// Simulated components may be parked, with faults of parks and wakes
+    #[arg(long, requires = "simulated", conflicts_with = "paired")]
+    rungs: bool,
     /// Runs each simulated seed with preloading and without it, and compares the waits of demands; a p99 is steady
     /// from ten days a seed on (--simulated 240h), of a single day it is chance
     #[arg(long, requires = "simulated", conflicts_with = "trace")]
@@ -194,6 +197,7 @@ fn simulate(args: &Args, day: Duration) -> anyhow::Result<ExitCode> {
             eprint!("\r\x1b[Kseed {seed}, {} failed", failed.len());
         }
         let script = Script::seeded(seed, n_components, day);
+        let script = if args.rungs { script.with_rungs() } else { script };
         let (outcome, time) = timed(|| stress::run(&script, args.trace));
         took += time;
         counts.add(&outcome.counts);
@@ -217,7 +221,7 @@ fn simulate(args: &Args, day: Duration) -> anyhow::Result<ExitCode> {
         eprint!("\r\x1b[K");
     }
     print!("{}", report(args, day, n_run, &counts, &coverage, took));
-    let (missed, surprising) = (coverage.missed(), coverage.surprising());
+    let (missed, surprising) = (coverage.missed(args.rungs), coverage.surprising(args.rungs));
     if !failed.is_empty() {
         bail!("{} of {n_run} seeds broke an invariant: {failed:?}", failed.len());
     }
@@ -256,12 +260,13 @@ fn failing_seed(
     failure: &Failure,
 ) -> String {
     let mut text = format!(
-        "seed {seed}: {} at {} in {}\n  replay: cargo xtask stress --simulated {}s --seeds 1 --seed {seed} --components {}\n",
+        "seed {seed}: {} at {} in {}\n  replay: cargo xtask stress --simulated {}s --seeds 1 --seed {seed} --components {}{}\n",
         failure.broken,
         failure.at,
         failure.input,
         day.as_secs(),
         args.components,
+        if args.rungs { " --rungs" } else { "" },
     );
     let prefix = script.until(failure.at);
     let _ = writeln!(
@@ -335,7 +340,7 @@ fn report(
         let _ = write!(text, "{input:<22}");
         for state in stress::STATES {
             let met = coverage.pairs().find(|p| p.0 == state && p.1 == input).map_or(0, |p| p.2);
-            let cell = match (met, stress::unreachable(state, input)) {
+            let cell = match (met, stress::unreachable(state, input, args.rungs)) {
                 (0, Some(_)) => "-".to_owned(),
                 (0, None) => "MISSED".to_owned(),
                 (n, Some(_)) => format!("{n}!"),
@@ -349,7 +354,7 @@ fn report(
     let n_pairs = stress::STATES.len() * stress::INPUTS.len();
     let mut n_unreachable = 0;
     for (state, input, _) in coverage.pairs() {
-        if let Some(why) = stress::unreachable(state, input) {
+        if let Some(why) = stress::unreachable(state, input, args.rungs) {
             n_unreachable += 1;
             match reasons.iter_mut().find(|r| r.0 == why) {
                 Some(r) => r.1.push(format!("{input} while {state}")),
@@ -357,7 +362,7 @@ fn report(
             }
         }
     }
-    let n_missed = coverage.missed().len();
+    let n_missed = coverage.missed(args.rungs).len();
     let _ = writeln!(
         text,
         "pairs of state and input: {} of {} reachable ones met; {n_unreachable} are unreachable:",

@@ -19,7 +19,7 @@ pub use check::Broken;
 pub use coverage::{Coverage, INPUTS, STATES, unreachable};
 pub use day::{Outcome, run};
 pub use digest::Digest;
-pub use script::{Action, LoadFault, Script, StopFault, Verb};
+pub use script::{Action, LoadFault, ParkFault, Script, StopFault, Verb, WakeFault};
 pub use shrink::{Shrunk, shrink};
 pub use waits::{DemandId, Waits};
 pub use world::{Counts, Failure};

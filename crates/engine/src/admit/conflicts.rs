@@ -54,15 +54,19 @@ impl Admission<'_> {
                     draft.block(self.holder(other, HolderKind::InTransaction), None);
                     continue;
                 }
-                if e.state().is_unloading() {
+                if e.state().is_unloading() && !e.state().is_parking() {
                     draft.awaits.push(other);
                     continue;
                 }
                 for member in self.scheduler.live_closure(other) {
+                    let state = self.state(member);
                     match self.bar(member, ask, leased, now) {
-                        _ if self.scheduler.entry(member).state().is_unloading() => {
-                            draft.awaits.push(member);
+                        // A park does not end the conflict.
+                        Some(bar) if state.is_parking() && bar.kind == HolderKind::Unloading => {
+                            draft.victims.push(Victim::gone(member));
+                            draft.replaced.push(member);
                         }
+                        _ if state.is_unloading() => draft.awaits.push(member),
                         Some(bar) => draft.block(self.holder(member, bar.kind), bar.until),
                         None if draft.target(member).is_some() => {}
                         None => {

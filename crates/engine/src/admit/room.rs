@@ -68,12 +68,12 @@ impl Admission<'_> {
             self.reserve_less(draft, &mut short, now);
             if short.is_none() {
                 // Every candidate is evicted: so the load exceeds the budget by less.
-                draft.victims.extend(deepest(chosen));
+                draft.victims.extend(self.deepest(chosen));
                 return;
             }
         }
         if short.is_none() {
-            let victims = deepest(self.without_surplus(&need, chosen, ask, draft));
+            let victims = self.deepest(self.without_surplus(&need, chosen, ask, draft));
             draft.victims.extend(victims);
             return;
         }
@@ -219,16 +219,20 @@ impl Admission<'_> {
         }
         chosen
     }
-}
 
-/// Victims once each, in the order of their first step, and where their last step leaves them.
-fn deepest(chosen: Vec<Vec<Victim>>) -> Vec<Victim> {
-    let mut victims: Vec<Victim> = Vec::new();
-    for victim in chosen.into_iter().flatten() {
-        match victims.iter_mut().find(|v| v.key == victim.key) {
-            Some(known) => known.to = known.to.max(victim.to),
-            None => victims.push(victim),
+    /// Victims once each, in the order of their first step, and where their last step leaves them. A dependent comes before
+    /// its providers.
+    fn deepest(&self, chosen: Vec<Vec<Victim>>) -> Vec<Victim> {
+        let mut victims: Vec<Victim> = Vec::new();
+        for victim in chosen.into_iter().flatten() {
+            if let Some(known) = victims.iter_mut().find(|v| v.key == victim.key) {
+                known.to = known.to.max(victim.to);
+                continue;
+            }
+            let is_provider = |v: &Victim| self.scheduler.live_closure(v.key).contains(&victim.key);
+            let at = victims.iter().position(is_provider).unwrap_or(victims.len());
+            victims.insert(at, victim);
         }
+        victims
     }
-    victims
 }

@@ -136,6 +136,7 @@ impl Admission<'_> {
         let parking = e.parking();
         parking.offered().any(|offered| offered == rung)
             && e.is_open()
+            && self.scheduler.wait_at(key, rung) < self.scheduler.load_time(key)
             && !e.is_fixed()
             && !e.restart().is_outdated()
             && !parking.is_given_up(now, &self.config().quarantine)
@@ -202,7 +203,8 @@ impl Admission<'_> {
             let then = self.policy.worth(value, self.scheduler.wait_at(v.key, v.to));
             match self.state(v.key) {
                 ComponentState::Down(now) if now.is_parked() => {
-                    then - self.policy.worth(value, self.scheduler.wait_at(v.key, now))
+                    let saved = self.policy.worth(value, self.scheduler.wait_at(v.key, now));
+                    (then - saved).max(0.0)
                 }
                 _ => then,
             }

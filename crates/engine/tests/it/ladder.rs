@@ -93,7 +93,7 @@ fn failed_wake_falls_through_to_a_cold_load_in_the_same_transaction() {
     assert_eq!((e.failures().n_total(), e.parking().n_failed()), (0, 1));
 }
 
-/// A wake may take half a second, however short a cold load is.
+/// A wake may take as long as a cold load.
 const LATE: (&str, &str) = ("unloading", "it was not woken by the deadline");
 
 #[test]
@@ -102,7 +102,7 @@ fn wake_past_its_deadline_falls_through_within_the_deadline_of_the_demand() {
     let waiter = rig.demand_with(&["a"], None, Some(seconds(30.0)));
     rig.parked("b");
     let (id, step) = rig.step("a");
-    rig.wait(seconds(0.6));
+    rig.wait(seconds(1.1));
     assert_eq!((rig.state("a"), cause(&rig, "a").as_str()), LATE);
     rig.input(Input::Woken { id, step, result: Ok(WakeReport::default()) });
     assert_eq!(rig.state("a"), "unloading", "it comes too late");
@@ -254,6 +254,15 @@ fn component_is_unloaded_where_swap_has_no_room() {
 }
 
 #[test]
+fn component_whose_wake_takes_longer_than_a_load_is_unloaded() {
+    let mut rig = Rig::new(vec![spec("a"), spec("b")], 150);
+    rig.make_ready("a");
+    rig.offer_paged(&["a", "b"], 500);
+    rig.demand(&["b"]);
+    assert_eq!(rig.state("a"), "unloading", "its load took no time");
+}
+
+#[test]
 fn swap_is_shared_by_all_parks_of_a_plan() {
     let mut rig = rig(&["a", "b", "c"], 200, 100);
     let mut big =
@@ -397,9 +406,9 @@ fn idle_timeout_ends_a_parked_component() {
     rig.demand(&["b"]);
     rig.parked("a");
     rig.settle();
-    rig.wait(seconds(59.0));
+    rig.wait(seconds(57.0));
     assert_eq!(rig.state("a"), "paged");
-    rig.wait(seconds(2.0));
+    rig.wait(seconds(4.0));
     assert_eq!(rig.state("a"), "unloading");
 }
 

@@ -134,6 +134,8 @@ pub(crate) struct Rig {
     steps: BTreeMap<ComponentKey, (IncarnationId, StepId)>,
     answers: BTreeMap<WaiterId, String>,
     left_out: BTreeMap<WaiterId, Vec<String>>,
+    /// How long a load takes that the rig ends.
+    load_takes: Duration,
     next_waiter: u64,
 }
 
@@ -160,6 +162,7 @@ impl Rig {
             steps: BTreeMap::new(),
             answers: BTreeMap::new(),
             left_out: BTreeMap::new(),
+            load_takes: Duration::ZERO,
             next_waiter: 0,
         }
     }
@@ -333,6 +336,7 @@ impl Rig {
 
     pub(crate) fn load_ends(&mut self, name: &str, result: Result<(), &str>) {
         let key = self.key(name);
+        self.wait(self.load_takes);
         let id = self.loading.remove(&key).unwrap_or_else(|| panic!("{name} does not load"));
         let result = result.map(|()| LoadReport::default()).map_err(Into::into);
         self.input(Input::LoadFinished { id, result });
@@ -367,6 +371,8 @@ impl Rig {
         let rungs = names.iter().map(offer).collect();
         let swap = ByteSize::mib(swap_mib);
         self.input(Input::Offers(Offers { swap, wake_lanes: 4, rungs }));
+        // A component is parked only if its wake is shorter.
+        self.load_takes = seconds(1.0);
     }
 
     /// The step of a component under way.
@@ -431,6 +437,7 @@ impl Rig {
             if let Some((_, id)) = self.stopping.pop_first() {
                 self.input(Input::UnloadFinished { id });
             } else if let Some((_, id)) = self.loading.pop_first() {
+                self.wait(self.load_takes);
                 self.input(Input::LoadFinished { id, result: Ok(LoadReport::default()) });
             } else {
                 return;

@@ -185,6 +185,7 @@ impl Checker {
         }
         Self::preloads_gain(effects)?;
         self.leases(cells, engine)?;
+        Self::closed_on_the_ladder(cells, engine)?;
         for (key, e) in engine.scheduler().entries() {
             if self.mirror[key.index()] != e.state() {
                 let what = format!(
@@ -198,6 +199,17 @@ impl Checker {
         self.memory.after(engine)?;
         self.nothing_due(engine, now)?;
         self.lanes(engine)
+    }
+
+    /// No component is leased that is parked, or on its way there or back.
+    fn closed_on_the_ladder(cells: &SimCells, engine: &Engine) -> Result<(), Broken> {
+        for (key, e) in engine.scheduler().entries().filter(|(_, e)| e.state().is_on_the_ladder()) {
+            let cell = cells.current(key).map(|i| &i.cell);
+            if cell.is_none_or(|cell| !cell.is_closed() || cell.leases() > 0) {
+                return broken(11, format!("{key} is {} with its cell {cell:?}", e.state()));
+            }
+        }
+        Ok(())
     }
 
     /// The cells hold exactly the leases that were granted.
@@ -269,9 +281,12 @@ impl Checker {
         if self.is_down || engine.is_shutting_down() {
             return Ok(());
         }
-        let queued = |k: ComponentKey| s.entry(k).state().is_queued();
+        let queued = |k: ComponentKey| {
+            let state = s.entry(k).state();
+            state.is_queued() && !state.is_alive()
+        };
         // A load beyond the budget runs alone, and waits for running loads that a demand needs.
-        let running = || s.entries().filter(|(_, e)| e.state().is_loading());
+        let running = || s.entries().filter(|(_, e)| e.state().is_cold_load());
         let alone = running().any(|(k, _)| engine.budget().overload_of(k) > ByteSize::ZERO);
         let requested = running().any(|(_, e)| !e.is_unrequested() || e.is_fixed());
         let beyond = s.entries().any(|(_, e)| e.overload() > ByteSize::ZERO);
@@ -302,7 +317,7 @@ impl Checker {
             }
         }
         let Some(key) = startable else { return Ok(()) };
-        let loading = s.entries().filter(|(_, e)| e.state().is_loading());
+        let loading = s.entries().filter(|(_, e)| e.state().is_cold_load());
         let (n, preloads) = loading.fold((0, 0), |(n, a), (_, e)| {
             (n + 1, a + usize::from(e.is_unrequested() && !e.is_fixed()))
         });

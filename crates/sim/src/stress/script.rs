@@ -35,6 +35,32 @@ pub enum StopFault {
     Stuck,
 }
 
+/// A fault in the next park of a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the name of the other variants says it")]
+pub enum ParkFault {
+    Fails,
+    /// The park never ends by itself.
+    Hangs,
+    /// Half of the memory stays.
+    FreesLittle,
+    /// The component ends while it is parked, or on its way there.
+    Dies,
+}
+
+/// A fault in the next wake of a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the name of the other variants says it")]
+pub enum WakeFault {
+    Fails,
+    /// The wake never ends by itself.
+    Hangs,
+    /// Takes ten times as long.
+    Slow,
+    /// The component ends while it is woken.
+    Dies,
+}
+
 /// A command of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -120,7 +146,13 @@ pub enum Action {
     LoadFault(usize, LoadFault),
     /// A component's next unload has a fault.
     StopFault(usize, StopFault),
-    /// A component exits by itself, if it is up.
+    /// A component's next park has a fault.
+    ParkFault(usize, ParkFault),
+    /// A component's next wake has a fault.
+    WakeFault(usize, WakeFault),
+    /// Parked components may have this many percent of the budget in swap.
+    SwapRoom(u8),
+    /// A component exits by itself, if it is up or parked.
     Crash(usize),
     /// A component's next probes fail.
     Sick { component: usize, n_probes: u8 },
@@ -157,6 +189,8 @@ pub struct Script {
     pub end: Moment,
     /// Preloading is on or off all day, whatever the configurations say.
     pub preloading: Option<bool>,
+    /// Rungs are offered: components may be parked.
+    pub rungs: bool,
 }
 
 /// The rates of actions and faults in one episode.
@@ -204,7 +238,29 @@ impl Script {
         actions.retain(|(at, _)| *at < end);
         // The report that follows a demand may come after the next demand.
         actions.sort_by_key(|(at, _)| *at);
-        Self { seed, n_components, actions, end, preloading: None }
+        Self { seed, n_components, actions, end, preloading: None, rungs: false }
+    }
+
+    /// The same day with rungs on offer, and with faults of parks and wakes among its actions.
+    #[must_use]
+    pub fn with_rungs(mut self) -> Self {
+        let mut rng = Rng::new(&[self.seed, 6]);
+        let mut actions = Vec::new();
+        for (at, action) in self.actions {
+            let component = match &action {
+                Action::Demand { components, calm: false, .. } => components.first().copied(),
+                _ => None,
+            };
+            actions.push((at, action));
+            let Some(c) = component else { continue };
+            if rng.chance(0.08) {
+                actions.push((at, rung_fault(&mut rng, c)));
+            } else if rng.chance(0.004) {
+                actions.push((at, Action::SwapRoom(rng.below(120) as u8)));
+            }
+        }
+        (self.actions, self.rungs) = (actions, true);
+        self
     }
 
     /// The same script with only the first actions, up to a moment.
@@ -217,8 +273,8 @@ impl Script {
     /// The same script with other actions.
     #[must_use]
     pub fn with(&self, actions: Vec<(Moment, Action)>) -> Self {
-        let Self { seed, n_components, end, preloading, .. } = *self;
-        Self { seed, n_components, actions, end, preloading }
+        let Self { seed, n_components, end, preloading, rungs, .. } = *self;
+        Self { seed, n_components, actions, end, preloading, rungs }
     }
 }
 
@@ -436,6 +492,19 @@ fn draw(rng: &mut Rng, n: usize, mood: &Mood, favourites: &[usize]) -> Action {
         };
     }
     demand(rng, n, mood, favourites)
+}
+
+fn rung_fault(rng: &mut Rng, c: usize) -> Action {
+    match rng.below(9) {
+        0 => Action::ParkFault(c, ParkFault::Fails),
+        1 => Action::ParkFault(c, ParkFault::Hangs),
+        2 => Action::ParkFault(c, ParkFault::FreesLittle),
+        3 | 4 => Action::ParkFault(c, ParkFault::Dies),
+        5 => Action::WakeFault(c, WakeFault::Fails),
+        6 => Action::WakeFault(c, WakeFault::Hangs),
+        7 => Action::WakeFault(c, WakeFault::Slow),
+        _ => Action::WakeFault(c, WakeFault::Dies),
+    }
 }
 
 fn fault(rng: &mut Rng, n: usize, favourites: &[usize]) -> Action {

@@ -8,13 +8,16 @@ mod effects;
 mod events;
 mod lines;
 mod loaders;
+mod parking;
 
 use std::collections::{BTreeMap, BinaryHeap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, CommandId, ComponentKey, IncarnationId, Moment, OpId, WaiterId};
+use majordomo_core::{
+    ByteSize, CommandId, ComponentKey, IncarnationId, Moment, OpId, StepId, WaiterId,
+};
 use majordomo_engine::{Engine, Input};
 use majordomo_memory::Learned;
 use majordomo_registry::Catalog;
@@ -24,7 +27,7 @@ use super::cells::SimCells;
 use super::check::{Broken, Checker, broken};
 use super::coverage::Coverage;
 use super::digest::Digest;
-use super::script::{LoadFault, Script, StopFault};
+use super::script::{LoadFault, ParkFault, Script, StopFault, WakeFault};
 use super::waits::Watch;
 use crate::rng::Rng;
 
@@ -49,6 +52,7 @@ enum Event {
     Deliver(Input),
     LoadEnd { id: IncarnationId, error: Option<&'static str> },
     StopEnd { id: IncarnationId },
+    StepEnd { id: IncarnationId, step: StepId, error: Option<&'static str> },
     Exit { id: IncarnationId },
     ProbeEnd { id: IncarnationId },
     Release { lease: u64 },
@@ -99,6 +103,15 @@ enum Stage {
     /// The load failed, which is not reported yet.
     Failed,
     Exited,
+    /// A park is under way.
+    Parking {
+        step: StepId,
+    },
+    Parked,
+    /// A wake is under way.
+    Waking {
+        step: StepId,
+    },
     Stopping {
         stuck: bool,
     },
@@ -112,6 +125,8 @@ struct Running {
     memory: ByteSize,
     /// Memory while it loads.
     load_peak: ByteSize,
+    /// Share of its memory that stays when it is parked.
+    left: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -126,6 +141,8 @@ struct Client {
 struct Fate {
     load: Option<LoadFault>,
     stop: Option<StopFault>,
+    park: Option<ParkFault>,
+    wake: Option<WakeFault>,
     sick: u8,
     /// Percent of its usual memory; 0 stands for the usual memory.
     grown: u32,
@@ -207,6 +224,8 @@ pub(crate) struct World<'a> {
     /// A second, and the inputs in it.
     rate: (u64, u64),
     calm_since: Option<Moment>,
+    /// Percent of the budget that parked components may have in swap.
+    swap_room: u8,
     last_input: &'static str,
     pub(crate) counts: Counts,
     pub(crate) coverage: Coverage,
@@ -245,6 +264,7 @@ impl<'a> World<'a> {
             sweep_due: false,
             rate: (0, 0),
             calm_since: None,
+            swap_room: 60,
             last_input: "none",
             counts: Counts::default(),
             coverage: Coverage::default(),
@@ -262,6 +282,7 @@ impl<'a> World<'a> {
     }
 
     fn day(&mut self) -> Result<(), Broken> {
+        self.offer_rungs()?;
         self.input(Input::Start)?;
         let mut ticks_at_once = 0;
         loop {
@@ -397,6 +418,8 @@ impl<'a> World<'a> {
             Input::Abandon { waiter } => Some(self.checker.requested(*waiter)),
             Input::LoadFinished { id, .. }
             | Input::UnloadFinished { id }
+            | Input::Parked { id, .. }
+            | Input::Woken { id, .. }
             | Input::Exited { id, .. }
             | Input::Health { id, .. }
             | Input::Trimmed { id, .. }

@@ -29,10 +29,33 @@ fn seeds_break_no_invariant() {
     for seed in 1..=6 {
         let outcome = run(&script(seed, 2), false);
         assert_eq!(outcome.failure, None, "seed {seed}");
-        assert_eq!(outcome.coverage.surprising(), [], "seed {seed}");
+        assert_eq!(outcome.coverage.surprising(false), [], "seed {seed}");
         n_beyond_budget += outcome.counts.n_beyond_budget;
     }
     assert!(n_beyond_budget > 0, "some loads have a peak larger than the budget");
+}
+
+#[test]
+fn seeds_with_rungs_break_no_invariant() {
+    let (mut n_parked, mut n_woken, mut n_failed) = (0, 0, 0);
+    for seed in 1..=6 {
+        let outcome = run(&script(seed, 2).with_rungs(), false);
+        assert_eq!(outcome.failure, None, "seed {seed}");
+        assert_eq!(outcome.coverage.surprising(true), [], "seed {seed}");
+        let n = |name| outcome.counts.by_name.get(name).copied().unwrap_or_default();
+        n_parked += n("parked");
+        n_woken += n("woken");
+        n_failed += n("park_failed") + n("wake_failed");
+    }
+    assert!(n_parked > 100 && n_woken > 100 && n_failed > 5, "{n_parked} {n_woken} {n_failed}");
+}
+
+#[test]
+fn day_without_rungs_has_no_step() {
+    let outcome = run(&script(2, 2), false);
+    for name in ["offers", "parked", "park_failed", "woken", "wake_failed"] {
+        assert_eq!(outcome.counts.by_name.get(name), None, "{name}");
+    }
 }
 
 #[test]
@@ -161,8 +184,8 @@ fn failing_script_is_reduced_to_a_few_actions() {
 #[test]
 fn every_impossible_pair_has_a_reason() {
     let pairs = STATES.iter().flat_map(|s| INPUTS.iter().map(move |i| (*s, *i)));
-    let reasons: Vec<_> = pairs.filter_map(|(s, i)| unreachable(s, i)).collect();
+    let reasons: Vec<_> = pairs.filter_map(|(s, i)| unreachable(s, i, true)).collect();
     assert!(!reasons.is_empty() && reasons.iter().all(|r| r.len() > 20));
-    assert_eq!(unreachable("ready", "demand"), None);
-    assert!(unreachable("ready", "load_succeeded").is_some());
+    assert_eq!(unreachable("ready", "demand", false), None);
+    assert!(unreachable("ready", "load_succeeded", false).is_some());
 }

@@ -53,7 +53,10 @@ impl Checker {
                     broken(6, format!("waiter {waiter} is refused, but does not wait: {refusal}"))
                 }
             },
-            Effect::StartLoad { id, .. } => self.start_load(id.key, engine),
+            Effect::StartLoad { id, .. } | Effect::StartWake { id, .. } => {
+                self.start_load(id.key, engine)
+            }
+            Effect::StartPark { id, .. } => self.start_park(id.key, engine),
             Effect::ShutdownDone { stuck } => self.shutdown_done(stuck),
             _ => Ok(()),
         }
@@ -124,6 +127,19 @@ impl Checker {
         }
     }
 
+    fn start_park(&self, key: ComponentKey, engine: &Engine) -> Result<(), Broken> {
+        let e = engine.scheduler().entry(key);
+        if e.is_required() {
+            return broken(5, format!("{key} is parked, and a transaction needs it"));
+        }
+        // As of this effect, not of the end of the input.
+        let state = |d: &ComponentKey| self.mirror[d.index()];
+        match e.dependents().iter().find(|d| !state(d).is_parked() && state(d).is_alive()) {
+            Some(d) => broken(1, format!("{key} is parked while {d} is {}", state(d))),
+            None => Ok(()),
+        }
+    }
+
     fn shutdown_done(&mut self, stuck: &[ComponentKey]) -> Result<(), Broken> {
         self.is_down = true;
         self.down_by = None;
@@ -165,7 +181,9 @@ impl Checker {
                 }
                 let is_unloaded =
                     matches!(to, ComponentState::Draining | ComponentState::Unloading { .. })
-                        && matches!(from, ComponentState::Ready | ComponentState::Loading { .. });
+                        && (*from == ComponentState::Ready
+                            || from.is_loading()
+                            || from.is_on_the_ladder());
                 if is_unloaded && cause.class().is_eviction() {
                     self.eviction(*key, cause, engine)?;
                 }

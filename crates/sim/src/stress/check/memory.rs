@@ -31,7 +31,12 @@ impl Memory {
     pub(super) fn before(&mut self, engine: &Engine, input: &Input) {
         self.measures = matches!(
             input,
-            Input::Footprints(_) | Input::LoadFinished { .. } | Input::Configure { .. }
+            Input::Footprints(_)
+                | Input::LoadFinished { .. }
+                | Input::Parked { .. }
+                | Input::Woken { .. }
+                | Input::Offers(_)
+                | Input::Configure { .. }
         );
         self.configures = matches!(input, Input::Configure { .. });
         self.lasting = engine.budget().excess();
@@ -94,7 +99,7 @@ impl Memory {
     /// A load whose peak exceeds the budget runs alone, and is within the budget when it has ended.
     fn peaks(engine: &Engine) -> Result<(), Broken> {
         let s = engine.scheduler();
-        let loads = s.entries().filter(|(_, e)| e.state().is_loading());
+        let loads = s.entries().filter(|(_, e)| e.state().is_cold_load());
         let (mut n_loads, mut alone) = (0, None);
         for (key, _) in loads {
             n_loads += 1;

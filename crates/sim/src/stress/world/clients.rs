@@ -159,6 +159,18 @@ impl World<'_> {
                 self.fates[*c].stop = Some(*fault);
                 Ok(())
             }
+            Action::ParkFault(c, fault) => {
+                self.fates[*c].park = Some(*fault);
+                Ok(())
+            }
+            Action::WakeFault(c, fault) => {
+                self.fates[*c].wake = Some(*fault);
+                Ok(())
+            }
+            Action::SwapRoom(percent) => {
+                self.swap_room = *percent;
+                self.offer_rungs()
+            }
             Action::Crash(c) => {
                 self.exit(self.key(*c), None);
                 Ok(())
@@ -177,7 +189,12 @@ impl World<'_> {
                 self.number();
                 let b = &self.blueprint;
                 let (config, budget) = (Box::new(b.config.clone()), b.budget);
-                self.input(Input::Configure { catalog: Arc::clone(&self.catalog), config, budget })
+                self.input(Input::Configure {
+                    catalog: Arc::clone(&self.catalog),
+                    config,
+                    budget,
+                })?;
+                self.offer_rungs()
             }
             Action::Suspend(gap) => self.input(Input::Resumed { gap: *gap }),
             Action::Stall(wait) => {

@@ -48,6 +48,8 @@ impl World<'_> {
             Effect::StartLoad { id, .. } => self.start_load(id)?,
             Effect::CancelLoad { id, grace } => self.cancel_load(id, grace)?,
             Effect::StartUnload { id, grace, .. } => self.start_unload(id, grace)?,
+            Effect::StartPark { id, step, to, .. } => self.start_park(id, step, to)?,
+            Effect::StartWake { id, step, from, .. } => self.start_wake(id, step, from)?,
             Effect::Kill { id } => match &self.running[id.key.index()] {
                 Some(Running { op: o, stage: Stage::Stopping { stuck }, .. }) if *o == id.op => {
                     if !stuck {
@@ -114,7 +116,15 @@ impl World<'_> {
 
     fn start_unload(&mut self, id: IncarnationId, grace: Duration) -> Result<(), Broken> {
         let fits = self.running[id.key.index()].is_some_and(|r| {
-            r.op == id.op && matches!(r.stage, Stage::Up { reported: true } | Stage::Exited)
+            r.op == id.op
+                && matches!(
+                    r.stage,
+                    Stage::Up { reported: true }
+                        | Stage::Exited
+                        | Stage::Parking { .. }
+                        | Stage::Parked
+                        | Stage::Waking { .. }
+                )
         });
         if !fits {
             return broken(4, format!("{} is stopped, but is not up", id.key));

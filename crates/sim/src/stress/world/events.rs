@@ -32,6 +32,10 @@ impl World<'_> {
                 }
                 Ok(())
             }
+            Event::StepEnd { id, step, error } => {
+                self.step_end(id, step, error);
+                Ok(())
+            }
             Event::Exit { id } => {
                 self.exit(id.key, Some(id.op));
                 Ok(())
@@ -160,6 +164,7 @@ impl World<'_> {
             Ok(model) => self.input(Input::Remembered(Box::new(model)))?,
             Err(error) => return broken(9, format!("the sequence model: {error}")),
         }
+        self.offer_rungs()?;
         self.input(Input::Start)
     }
 

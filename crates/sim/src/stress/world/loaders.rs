@@ -31,6 +31,7 @@ impl World<'_> {
             stage: Stage::Loading { hangs: fault == Some(LoadFault::Hangs) },
             memory,
             load_peak: memory.scaled(self.transient(number) * (0.7 + 0.6 * rng.unit())),
+            left: 1.0,
         });
         self.cells.set_limited(key, spec.max_leases.is_some());
         let took = spec.load_time.mul_f64(0.3 + 1.2 * rng.unit());
@@ -108,6 +109,11 @@ impl World<'_> {
                     self.after(LANE, Event::Exit { id });
                 }
             }
+            Stage::Parking { .. } | Stage::Parked | Stage::Waking { .. } => {
+                r.stage = Stage::Exited;
+                let how = "was killed by SIGKILL".to_owned();
+                self.deliver(Input::Exited { id, how, code: None, out_of_memory: None });
+            }
             Stage::Loading { .. } => {
                 self.after(Duration::ZERO, Event::LoadEnd { id, error: Some("it exited") });
             }
@@ -160,11 +166,16 @@ impl World<'_> {
             .iter()
             .enumerate()
             .filter_map(|(i, r)| Some((ComponentKey::from_index(i), (*r)?)))
-            .filter(|(_, r)| matches!(r.stage, Stage::Up { reported: true }))
+            .filter(|(_, r)| matches!(r.stage, Stage::Up { reported: true } | Stage::Parked))
             .map(|(key, r)| {
+                let id = IncarnationId { key, op: r.op };
+                if r.stage == Stage::Parked {
+                    // Some of its memory has returned.
+                    return (id, self.memory(key, r.memory).scaled((r.left * 1.2).min(1.0)));
+                }
                 let used = self.cells.current(key).is_some_and(|i| i.cell.uses() > 0);
                 let usual = if used { r.memory } else { r.memory.scaled(0.6) };
-                (IncarnationId { key, op: r.op }, self.memory(key, usual))
+                (id, self.memory(key, usual))
             })
             .collect();
         let budget = self.blueprint.budget;
