@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use majordomo_core::{
     ByteSize, CauseClass, ComponentKey, ComponentState, Config, EventKind, IncarnationId, Moment,
@@ -423,6 +424,7 @@ impl Engine {
                         at: now,
                         size: self.scheduler.budget().booked_for(key),
                         load_time: self.scheduler.load_time(key),
+                        saved: self.saved_by_wake(key, from),
                         speculative: self.scheduler.entry(key).is_unrequested(),
                     };
                     self.policy.on_event(&event);
@@ -455,6 +457,16 @@ impl Engine {
         }
         // A demand that was granted is evidence for the incarnations that became ready for it.
         self.record_ends_for_thrash();
+    }
+
+    /// The part of a load that a component did not need because it was woken.
+    fn saved_by_wake(&self, key: ComponentKey, before: ComponentState) -> Duration {
+        match before {
+            ComponentState::Loading { from } if from.is_parked() => {
+                self.scheduler.load_time(key).saturating_sub(self.scheduler.wait_at(key, from))
+            }
+            _ => Duration::ZERO,
+        }
     }
 
     fn learned(&mut self, rows: Vec<Persisted>) {

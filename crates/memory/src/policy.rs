@@ -32,6 +32,8 @@ pub enum PolicyEvent {
         size: ByteSize,
         /// How long its load took, or is expected to take.
         load_time: Duration,
+        /// The part of that time that was saved because it was woken.
+        saved: Duration,
         /// It is a preload: no demand has asked for the component yet.
         speculative: bool,
     },

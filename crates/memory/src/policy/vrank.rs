@@ -143,6 +143,7 @@ impl EvictionPolicy for VRank {
 
     fn value_waits(&mut self) {
         self.mode = VRankMode::Wait;
+        self.shadow.count_time();
     }
 
     fn judges_unused(&self) -> bool {
@@ -256,6 +257,7 @@ mod tests {
                     at,
                     size,
                     load_time,
+                    saved: Duration::ZERO,
                     speculative: false,
                 });
                 policy.on_event(&PolicyEvent::Used { key, at, uses: 1, size, load_time });

@@ -145,7 +145,8 @@ impl<'a> Replay<'a> {
             uses: 0,
             unused_preload: speculative,
         });
-        policy.on_event(&PolicyEvent::Loaded { key, at, size, load_time, speculative });
+        let saved = Duration::ZERO;
+        policy.on_event(&PolicyEvent::Loaded { key, at, size, load_time, saved, speculative });
     }
 
     fn view(&self, index: usize) -> View<'_> {

@@ -58,7 +58,7 @@ impl ReplayPolicy for VRankReplay {
     fn on_event(&mut self, event: &PolicyEvent) {
         self.policy.on_event(event);
         match *event {
-            PolicyEvent::Loaded { key, at, size, load_time, speculative } => {
+            PolicyEvent::Loaded { key, at, size, load_time, speculative, .. } => {
                 if let Some(trim) = &mut self.trim {
                     trim.on_back(key);
                 }

@@ -12,8 +12,8 @@ use crate::policy::PolicyEvent;
 #[derive(Clone, Copy, Debug, Default)]
 struct Real {
     loaded: Option<ByteSize>,
-    /// It was loaded for a waiter: its next use is not a hit.
-    awaited: bool,
+    /// It was loaded for a waiter, which waited for less than a load by so much: its next use is not a whole hit.
+    awaited: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -63,6 +63,14 @@ impl ShadowLru {
         }
     }
 
+    /// Counts uses by the time their loads take from now on.
+    pub(super) fn count_time(&mut self) {
+        if !std::mem::replace(&mut self.by_time, true) {
+            self.outcomes.clear();
+            self.sums = [0; 3];
+        }
+    }
+
     pub(super) fn leads(&self) -> bool {
         self.fallback > 0
     }
@@ -89,8 +97,9 @@ impl ShadowLru {
 
     pub(super) fn on_event(&mut self, event: &PolicyEvent) {
         match *event {
-            PolicyEvent::Loaded { key, size, speculative, .. } => {
-                let real = Real { loaded: Some(size), awaited: !speculative };
+            PolicyEvent::Loaded { key, size, speculative, saved, .. } => {
+                let awaited = (!speculative).then_some(saved);
+                let real = Real { loaded: Some(size), awaited };
                 let before = std::mem::replace(self.real(key), real).loaded;
                 self.real_bytes = self.real_bytes - before.unwrap_or_default() + size;
                 if self.follows {
@@ -107,7 +116,8 @@ impl ShadowLru {
 
     fn used(&mut self, key: ComponentKey, size: ByteSize, load_time: Duration) {
         let real = self.real(key);
-        let real_hit = real.loaded.is_some() && !std::mem::take(&mut real.awaited);
+        let awaited = real.awaited.take();
+        let is_loaded = real.loaded.is_some();
         let place = self.held.iter().position(|(k, _)| *k == key);
         if let Some((_, size)) = place.and_then(|place| self.held.remove(place)) {
             self.bytes = self.bytes - size;
@@ -116,7 +126,13 @@ impl ShadowLru {
         self.bytes += size;
         self.shrink();
         let worth = if self.by_time { load_time.as_micros() as u64 } else { 1 };
-        self.judge([u64::from(place.is_some()) * worth, u64::from(real_hit) * worth, worth]);
+        let real = match awaited {
+            _ if !is_loaded => 0,
+            None => worth,
+            Some(saved) if self.by_time => (saved.as_micros() as u64).min(worth),
+            Some(_) => 0,
+        };
+        self.judge([u64::from(place.is_some()) * worth, real, worth]);
     }
 
     /// Counts one use; at the end of a full window in which the shadow led, begins a fallback.
