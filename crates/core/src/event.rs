@@ -4,7 +4,7 @@ mod text;
 
 use crate::{
     ByteSize, Cause, ComponentKey, ComponentState, Confidence, HintSource, HintTier, LeftOut,
-    Moment, OpId, PreloadEnd, PressureLevel, Refusal, WaiterId, refusal::cut,
+    Moment, OpId, PreloadEnd, PressureLevel, Refusal, Rung, WaiterId, refusal::cut,
 };
 
 /// One record. `seq` has no gaps within a process.
@@ -149,6 +149,29 @@ pub enum EventKind {
         /// The wait that the preload is expected to save, on the same scale; none = evicted for a demand.
         gain: Option<f64>,
     },
+    /// A component was parked.
+    Parked {
+        component: ComponentKey,
+        rung: Rung,
+        /// Bytes of its own pool that are proven free.
+        freed: ByteSize,
+        /// Bytes of its own pool that it was parked for.
+        expected: ByteSize,
+        /// Bytes of it in swap.
+        swapped: ByteSize,
+        /// Duration of the park, in microseconds.
+        took_us: u64,
+    },
+    /// A parked component is usable again.
+    Woken {
+        component: ComponentKey,
+        /// The rung where it was.
+        rung: Rung,
+        /// Duration of the wake, in microseconds.
+        took_us: u64,
+    },
+    /// Parks or wakes of a component failed, or it ended while it was parked, so often that it is not parked any more.
+    NeverParked { component: ComponentKey },
     /// The level of memory pressure changed.
     Pressure { from: PressureLevel, to: PressureLevel },
     /// The memory booked beyond the budget changed.

@@ -26,7 +26,7 @@ use majordomo_preloader::Preloader;
 use majordomo_registry::Catalog;
 
 use self::fit::Fit;
-pub(crate) use self::steps::Purpose;
+pub(crate) use self::steps::{Judge, Purpose};
 use crate::pace::Pace;
 use crate::thrash::Thrash;
 

@@ -149,9 +149,9 @@ impl Engine {
                 let name = |pool: usize| &self.catalog().pools()[pool].name;
                 let stated = |(p, bytes)| s.memory_in.get(name(p)).is_some_and(|b| *b == bytes);
                 pool.is_none()
-                    // Its bytes on the ladder are measured.
+                    // Bytes on the ladder are measured, and booked until the component is down.
                     || e.state().is_on_the_ladder()
-                    || e.state().is_unloading()
+                    || e.removal().is_some()
                     || (apart.iter().count() == s.memory_in.len() && apart.iter().all(stated))
             });
             if !right {

@@ -64,6 +64,7 @@ impl Engine {
         if config.memory.policy != self.config().memory.policy {
             self.policy = product_policy(config.memory.policy);
             self.hints.preloader_mut().set_weighted(self.policy.weighs_load_time());
+            self.value_waits_of_rungs();
         }
         self.hints.configure(&config.speculation);
         self.idleness.configure(&config.idle);

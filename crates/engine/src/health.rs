@@ -119,7 +119,7 @@ impl Engine {
         let cause = Cause::Unhealthy { error };
         let is_bad_wake = self.scheduler.entry(key).parking().is_on_probation(step.now);
         if is_bad_wake {
-            self.scheduler.entry_mut(key).parking_mut().failed();
+            self.scheduler.step_failed(key, step);
         }
         let force_at = step.now + self.scheduler.grace(key, step.now);
         let refusal = self.load_failure(key, cause.to_string());

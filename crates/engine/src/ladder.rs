@@ -24,8 +24,14 @@ impl Engine {
     /// Replaces the rungs on offer. A component that is parked at a rung which is offered no more stays there.
     pub(crate) fn offer(&mut self, offers: &Offers) {
         self.scheduler.offer_rungs(offers.swap, offers.wake_lanes, &offers.rungs);
+        self.value_waits_of_rungs();
+    }
+
+    /// Where rungs are offered, the policy values waits: a use costs little at one rung and much at another.
+    pub(crate) fn value_waits_of_rungs(&mut self) {
         if self.scheduler.offers_rungs() {
             self.policy.value_waits();
+            self.hints.preloader_mut().set_weighted(self.policy.weighs_load_time());
         }
     }
 
@@ -36,11 +42,13 @@ impl Engine {
         result: Result<ParkReport, String>,
         step: &mut Step<'_>,
     ) {
-        match result {
+        let is_parked = match result {
             Ok(report) => self.scheduler.parked(id, number, report, step),
             Err(error) => self.scheduler.park_failed(id, number, error, step),
         };
-        self.wake_if_fixed(id.key, step.now);
+        if is_parked {
+            self.wake_if_fixed(id.key, step.now);
+        }
     }
 
     /// A component that was parked before it became CORE or pinned is woken.
@@ -92,7 +100,7 @@ impl Engine {
         if self.state(key).is_waking() {
             return self.fall_through(key, cause, step);
         }
-        self.scheduler.entry_mut(key).parking_mut().died(step.now);
+        self.scheduler.died_parked(key, step);
         self.scheduler.end_on_the_ladder(key, cause, Then::Unloaded, step);
         self.plan_again(key, step);
     }

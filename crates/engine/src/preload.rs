@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use majordomo_core::{
-    ComponentKey, Confidence, EventKind, HintOutcome, HintSource, Holder, HolderKind, Moment,
-    Opinion, PreloadEnd, PressureLevel, Priority, Refusal,
+    ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, HintSource, Holder,
+    HolderKind, Moment, Opinion, PreloadEnd, PressureLevel, Priority, Refusal,
 };
 use majordomo_lifecycle::{Admitted, Origin, Request, Step, Verdict, Victim};
 use majordomo_memory::{Need, Shortage};
@@ -102,6 +102,12 @@ impl Engine {
     ) {
         let mut need = Need::new();
         for &key in closure.iter().filter(|k| !is_present(self.state(**k))) {
+            if let ComponentState::Down(rung) = self.state(key)
+                && rung.is_parked()
+            {
+                need.add_all(&self.scheduler.needed_to_wake(key, rung).need());
+                continue;
+            }
             need.add(self.catalog().pool(key), self.scheduler.needs(key).load);
             need.add_all(&self.scheduler.declared_apart(key));
         }

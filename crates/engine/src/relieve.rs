@@ -9,7 +9,7 @@ use majordomo_lifecycle::{Effect, Entry, Step, Victim};
 use majordomo_memory::{Need, Shortage};
 
 use crate::Engine;
-use crate::admit::{Purpose, is_present};
+use crate::admit::{Judge, Purpose, is_present};
 use crate::evict::keys_of_victims;
 
 /// The longest wait between rounds that freed nothing.
@@ -165,7 +165,8 @@ impl Engine {
         });
         // Parked components give way before any that is ready.
         let mut keys = self.scheduler.keys_where(|e| e.state().is_parked());
-        keys.retain(|k| self.scheduler.budget().booked_for(*k) > ByteSize::ZERO);
+        let ram = Shortage { total: ByteSize(u64::MAX), pools: Vec::new() };
+        keys.retain(|k| self.admission().helps(*k, &ram));
         keys.extend(ready);
         let cause = Cause::Pressure { level: self.scheduler.pressure() };
         let tiers = self.scheduler.requested_tiers(now);
@@ -219,7 +220,8 @@ impl Engine {
         let short = Shortage { total: ByteSize(u64::MAX), pools: Vec::new() };
         let admission = self.admission();
         let loss = |victims: &[Victim]| admission.loss(victims);
-        let steps = admission.steps(key, &closure, &short, (Purpose::Other, &loss), now);
+        let judge = Judge { purpose: Purpose::Other, loss: &loss };
+        let steps = admission.steps(key, &closure, &short, &judge, now);
         steps.into_iter().next().map(|step| step.members).unwrap_or_default()
     }
 

@@ -11,7 +11,7 @@ use crate::Need;
 /// The weight of a new measurement beside the earlier ones.
 const RATE: f64 = 0.3;
 
-/// Figures of a component at a rung. Shares are within 0 and 1 and count from what was booked when it was ready.
+/// Figures of a component at a rung. Shares are within 0 and 1, and of the bytes that it had when it was ready.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RungFigures {
     /// Share of the bytes of its own pool that stay there.
@@ -64,12 +64,12 @@ impl LearnedRung {
         &self.figures
     }
 
-    /// The bytes that a component holds there which has so much booked, in its pool `own` and others.
+    /// The bytes that a component holds there which has so many in its pool `own` and others.
     #[must_use]
-    pub fn held(&self, booked: &Need, own: usize) -> Need {
+    pub fn held(&self, ready: &Need, own: usize) -> Need {
         let f = &self.figures;
         let mut held = Need::new();
-        for (pool, bytes) in booked.iter() {
+        for (pool, bytes) in ready.iter() {
             if pool == own {
                 held.add(own, bytes.scaled(f.stays));
                 held.add(Need::SWAP, bytes.scaled(f.swapped));
@@ -81,8 +81,8 @@ impl LearnedRung {
         held
     }
 
-    /// Learns from a park that took so long and left so much of what was booked.
-    pub fn record_park(&mut self, booked: &Need, held: &Need, own: usize, took: Duration) {
+    /// Learns from a park that took so long and kept so much of the bytes before it.
+    pub fn record_park(&mut self, ready: &Need, held: &Need, own: usize, took: Duration) {
         let apart = |need: &Need| -> ByteSize {
             let other = need.iter().filter(|(pool, _)| *pool != own && *pool != Need::SWAP);
             other.map(|(_, bytes)| bytes).sum()
@@ -90,7 +90,7 @@ impl LearnedRung {
         let share = |part: ByteSize, of: ByteSize| {
             if of.0 == 0 { 0.0 } else { (part.0 as f64 / of.0 as f64).min(1.0) }
         };
-        let (ram, others) = (booked.of(own), apart(booked));
+        let (ram, others) = (ready.of(own), apart(ready));
         // More than there was of its own pool has moved there.
         let seen = RungFigures {
             stays: share(held.of(own), ram),

@@ -73,6 +73,21 @@ impl EventKind {
                     name(*needed_by)
                 )
             }
+            Self::Parked { component, rung, freed, expected, swapped, took_us } => format!(
+                "{}: {rung} in {:.1} ms: {freed} free, {expected} expected, {swapped} in swap",
+                name(*component),
+                *took_us as f64 / 1e3
+            ),
+            Self::Woken { component, rung, took_us } => {
+                format!(
+                    "{}: woken from {rung} in {:.1} ms",
+                    name(*component),
+                    *took_us as f64 / 1e3
+                )
+            }
+            Self::NeverParked { component } => {
+                format!("{}: not parked any more, since that failed too often", name(*component))
+            }
             Self::Pressure { from, to } => format!("memory pressure: {from} -> {to}"),
             Self::Overdraft { total: ByteSize(0) } => "within the budget again".to_owned(),
             Self::Overdraft { total } => format!("{total} beyond the budget"),

@@ -62,7 +62,11 @@ impl Admission<'_> {
                     let state = self.state(member);
                     match self.bar(member, ask, leased, now) {
                         // A park does not end the conflict.
-                        Some(bar) if state.is_parking() && bar.kind == HolderKind::Unloading => {
+                        Some(bar)
+                            if state.is_parking()
+                                && bar.kind == HolderKind::Unloading
+                                && draft.target(member).is_none() =>
+                        {
                             draft.victims.push(Victim::gone(member));
                             draft.replaced.push(member);
                         }
@@ -108,7 +112,9 @@ impl Admission<'_> {
             // A dependent that is unloading already keeps nothing loaded.
             let unloads = k != key && e.state().is_unloading();
             unloads
-                || (e.state().is_parked() && !e.is_required() && !e.is_fixed())
+                || ((e.state().is_parked() || e.state().is_parking())
+                    && !e.is_required()
+                    && !e.is_fixed())
                 || (e.is_unrequested() && is_evictable && !e.is_fixed() && !leased.contains_key(&k))
         })
     }

@@ -11,7 +11,7 @@ use majordomo_core::{
 use majordomo_lifecycle::{Origin, Victim};
 use majordomo_memory::{Candidate, Ranked, Shortage, victim_order, with_stated};
 
-use super::{Admission, Ask, Draft, Purpose};
+use super::{Admission, Ask, Draft, Judge, Purpose};
 
 /// So many times as much a victim's loss weighs for each level of priority above the preload's. In the order of victims, too,
 /// priority decides between scores within a factor of two.
@@ -82,7 +82,8 @@ impl Admission<'_> {
                 None => {
                     let row = self.candidate(key, &closure, &tiers);
                     let loss = |victims: &[Victim]| self.loss_for(ask, victims, now);
-                    for step in self.steps(key, &closure, short, (purpose, &loss), now) {
+                    let judge = Judge { purpose, loss: &loss };
+                    for step in self.steps(key, &closure, short, &judge, now) {
                         let row = Candidate { size: step.freed, worth: step.loss, ..row };
                         candidates.push(row, step.members);
                     }
@@ -133,7 +134,8 @@ impl Admission<'_> {
             let closure = self.scheduler.live_closure(key);
             let row = self.candidate(key, &closure, &tiers);
             let loss = |victims: &[Victim]| self.loss(victims);
-            for step in self.steps(key, &closure, short, (Purpose::Other, &loss), now) {
+            let judge = Judge { purpose: Purpose::Other, loss: &loss };
+            for step in self.steps(key, &closure, short, &judge, now) {
                 let row = Candidate { size: step.freed, worth: step.loss, ..row };
                 candidates.push(row, step.members);
             }

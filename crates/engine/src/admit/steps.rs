@@ -22,6 +22,13 @@ pub(crate) enum Purpose {
     Other,
 }
 
+/// By which steps are judged.
+pub(crate) struct Judge<'a> {
+    pub purpose: Purpose,
+    /// The worth that evictions lose together.
+    pub loss: &'a dyn Fn(&[Victim]) -> f64,
+}
+
 /// One way to free memory, beyond the step before.
 pub(crate) struct EvictionStep {
     /// The component and its live dependents, dependents first, and where each is left.
@@ -59,15 +66,16 @@ impl Targets {
 }
 
 impl Admission<'_> {
-    /// The steps of a component whose live closure may be evicted, judged by the given loss.
+    /// The steps of a component whose live closure may be evicted.
     pub(crate) fn steps(
         &self,
         key: ComponentKey,
         closure: &[ComponentKey],
         short: &Shortage,
-        (purpose, loss): (Purpose, &dyn Fn(&[Victim]) -> f64),
+        judge: &Judge<'_>,
         now: Moment,
     ) -> Vec<EvictionStep> {
+        let Judge { purpose, loss } = *judge;
         let gone: Vec<_> = closure.iter().copied().map(Victim::gone).collect();
         let mut ways = Vec::new();
         let offered = self.scheduler.entry(key).parking().offered();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use majordomo_core::{ByteSize, ComponentState, Config, Moment, StepId};
+use majordomo_core::{ByteSize, ComponentState, Config, Moment, PressureLevel, Priority, StepId};
 use majordomo_engine::{Effect, Input, Need, OperatorAction, ParkReport, WakeReport};
 use majordomo_registry::{Catalog, ComponentSpec};
 
@@ -336,6 +336,23 @@ fn parked_dependents_end_with_their_provider() {
 }
 
 #[test]
+fn provider_that_is_unloaded_ends_a_dependent_on_its_way_to_be_parked() {
+    let low = |name| with(spec(name), |s| s.priority = Priority::Low);
+    let specs = vec![low("p"), with(low("d"), |s| s.dependencies = vec![id("p")]), spec("b")];
+    let mut rig = Rig::new(specs, 250);
+    rig.offer_paged(&["d"], 500);
+    rig.make_ready("d");
+    rig.demand(&["b"]);
+    assert_eq!(rig.states(&["d", "p"]), ["parking", "ready"]);
+    rig.input(Input::Pressure(PressureLevel::Critical));
+    assert_eq!(rig.states(&["d", "p"]), ["parking", "draining"]);
+    rig.parked("d");
+    assert_eq!(rig.states(&["d", "p"]), ["unloading", "draining"]);
+    rig.settle_unloads();
+    assert_eq!(rig.states(&["d", "p"]), ["unloaded", "unloaded"]);
+}
+
+#[test]
 fn demand_in_conflict_with_a_parked_component_ends_it() {
     let specs = vec![spec("a"), with(spec("c"), |s| s.conflicts = vec![id("a")]), spec("b")];
     let mut rig = Rig::new(specs, 250);
@@ -431,6 +448,22 @@ fn samples_of_a_parked_component_teach_nothing() {
 }
 
 #[test]
+fn wake_needs_the_last_footprint_and_not_the_reservation() {
+    let mut rig = rig(&["a", "b"], 150, 500);
+    rig.make_ready("a");
+    rig.measure(&[("a", 60)]);
+    assert_eq!(booked(&rig, "a").0, 100, "until a use was measured");
+    rig.demand(&["b"]);
+    assert_eq!(booked(&rig, "a"), (100, 54));
+    rig.parked_with("a", 6, 54);
+    rig.settle();
+    rig.give_back("b");
+    rig.demand(&["a"]);
+    rig.parked("b");
+    assert_eq!((rig.state("a"), booked(&rig, "a")), ("waking", (60, 54)));
+}
+
+#[test]
 fn component_parked_often_is_judged_by_its_measured_wake() {
     let mut rig = parked_a();
     let waiter = rig.demand(&["a"]);
@@ -440,6 +473,63 @@ fn component_parked_often_is_judged_by_its_measured_wake() {
     assert_eq!(rig.answered(waiter), "granted");
     let wake = rig.engine.scheduler().wait_at(rig.key("a"), majordomo_core::Rung::Paged);
     assert_eq!(wake, seconds(0.4));
+}
+
+#[test]
+fn hint_wakes_a_parked_component_and_adds_only_what_it_lacks() {
+    let mut rig = parked_a();
+    rig.operator("b", OperatorAction::Unload { force: false });
+    rig.settle();
+    rig.hint(rig.key("a"));
+    assert_eq!(rig.state("a"), "waking");
+    rig.woken("a");
+    assert_eq!((rig.state("a"), booked(&rig, "a").0), ("ready", 100));
+    let e = rig.engine.scheduler().entry(rig.key("a"));
+    assert!(e.is_speculative() && rig.take("a"));
+}
+
+/// Components of low priority, which a high pressure takes first; `a` is parked and `b` loaded in its place.
+fn low_and_parked() -> Rig {
+    let low = |name| with(spec(name), |s| s.priority = Priority::Low);
+    let mut rig = Rig::new(vec![low("a"), low("b")], 150);
+    rig.offer_paged(&["a", "b"], 500);
+    rig.make_ready("a");
+    rig.demand(&["b"]);
+    rig.parked("a");
+    rig.loaded("b");
+    rig.give_back("b");
+    rig
+}
+
+#[test]
+fn component_is_not_parked_soon_after_a_wake_but_for_a_demand() {
+    for (rest, want) in [(0.1, "unloading"), (2.0, "parking")] {
+        let mut rig = low_and_parked();
+        rig.operator("b", OperatorAction::Unload { force: false });
+        rig.settle();
+        rig.demand(&["a"]);
+        rig.wait(seconds(0.4));
+        rig.woken("a");
+        rig.give_back("a");
+        rig.wait(seconds(rest));
+        rig.input(Input::Pressure(PressureLevel::High));
+        assert_eq!(rig.state("a"), want, "{rest} s after a wake of 0.4 s");
+    }
+}
+
+#[test]
+fn nothing_is_parked_at_critical_pressure() {
+    let mut rig = rig(&["a"], 150, 500);
+    rig.make_ready("a");
+    rig.input(Input::Pressure(PressureLevel::Critical));
+    assert_eq!(rig.state("a"), "unloading");
+}
+
+#[test]
+fn pressure_ends_parked_components_before_it_parks_others() {
+    let mut rig = low_and_parked();
+    rig.input(Input::Pressure(PressureLevel::High));
+    assert_eq!(rig.states(&["a", "b"]), ["unloading", "parking"]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod retries;
 mod rig;
 mod shutdown;
 mod speculation;
+mod steps;
 mod thrash;
 mod waiting;
 mod worth;

@@ -410,6 +410,43 @@ impl Rig {
         self.input(Input::Woken { id, step, result: Err("it does not answer".to_owned()) });
     }
 
+    /// The step of a component under way ends, if there is one.
+    pub(crate) fn end_step(&mut self, name: &str, ok: bool) {
+        let key = self.key(name);
+        if !self.steps.contains_key(&key) {
+            return;
+        }
+        match (self.engine.state(key).is_parking(), ok) {
+            (true, true) => self.parked(name),
+            (true, false) => self.park_fails(name),
+            (false, true) => self.woken(name),
+            (false, false) => self.wake_fails(name),
+        }
+    }
+
+    /// A load ends, if it is not cancelled before.
+    pub(crate) fn end_load(&mut self, name: &str, ok: bool) {
+        self.wait(self.load_takes);
+        let Some(id) = self.loading.remove(&self.key(name)) else { return };
+        let result = if ok { Ok(LoadReport::default()) } else { Err("no such file".into()) };
+        self.input(Input::LoadFinished { id, result });
+    }
+
+    pub(crate) fn is_stopping(&self, name: &str) -> bool {
+        self.stopping.contains_key(&self.key(name))
+    }
+
+    /// Whether a component is up or on the ladder, so that it may end by itself.
+    pub(crate) fn may_exit(&self, name: &str) -> bool {
+        let state = self.engine.state(self.key(name));
+        let is_up = matches!(state, ComponentState::Ready | ComponentState::Draining);
+        is_up || state.is_on_the_ladder()
+    }
+
+    pub(crate) fn n_waiters(&self) -> u64 {
+        self.next_waiter
+    }
+
     pub(crate) fn exits(&mut self, name: &str) {
         self.exits_with(name, None);
     }
@@ -436,8 +473,9 @@ impl Rig {
         loop {
             if let Some((_, id)) = self.stopping.pop_first() {
                 self.input(Input::UnloadFinished { id });
-            } else if let Some((_, id)) = self.loading.pop_first() {
+            } else if !self.loading.is_empty() {
                 self.wait(self.load_takes);
+                let Some((_, id)) = self.loading.pop_first() else { continue };
                 self.input(Input::LoadFinished { id, result: Ok(LoadReport::default()) });
             } else {
                 return;

@@ -36,7 +36,7 @@ pub struct Parking {
     /// By rung; the learned figures outlive an offer that is withdrawn.
     rungs: Vec<(Rung, LearnedRung)>,
     step: Option<RungStep>,
-    /// Booked when it was last ready.
+    /// Its bytes in each pool when it was last ready.
     before: Need,
     /// Booked since it is parked.
     held: Need,
@@ -74,7 +74,7 @@ impl Parking {
         self.rungs.iter().find(|(r, _)| *r == rung).map(|(_, learned)| learned)
     }
 
-    /// The bookings of the component when it was last ready, before it was parked.
+    /// The bytes of the component in each pool when it was last ready.
     #[must_use]
     pub fn before(&self) -> &Need {
         &self.before
@@ -128,9 +128,9 @@ impl Parking {
         self.step = Some(step);
     }
 
-    /// The park begins of a component that has so much booked.
-    pub(crate) fn begin_removal(&mut self, booked: Need) {
-        self.before = booked;
+    /// The park begins of a component that has so many bytes.
+    pub(crate) fn begin_removal(&mut self, footprint: Need) {
+        self.before = footprint;
     }
 
     /// The step under way, if it is this one; it has ended.
@@ -176,13 +176,13 @@ impl Parking {
     }
 
     /// A step failed, or what it led to.
-    pub fn failed(&mut self) {
+    pub(crate) fn failed(&mut self) {
         self.n_failed = self.n_failed.saturating_add(1);
         self.woken = None;
     }
 
     /// It ended by itself while it was parked.
-    pub fn died(&mut self, now: Moment) {
+    pub(crate) fn died(&mut self, now: Moment) {
         self.deaths.push(now);
         if self.deaths.len() > MAX_DEATHS {
             self.deaths.remove(0);

@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, Cause, ComponentKey, ComponentState, IncarnationId, Rung, StepId};
+use majordomo_core::{
+    ByteSize, Cause, ComponentKey, ComponentState, EventKind, IncarnationId, Rung, StepId,
+};
 use majordomo_memory::{Need, RungFigures};
 
 use super::{KILL_MARGIN, Scheduler};
@@ -48,9 +50,18 @@ impl Scheduler {
     /// The bytes that a component would hold at a rung. At [`Rung::Gone`] it holds none.
     #[must_use]
     pub fn held_at(&self, key: ComponentKey, rung: Rung) -> Need {
-        let booked = self.budget.bookings(key);
         let known = self.entry(key).parking().rung(rung).filter(|_| rung.is_parked());
-        known.map(|r| r.held(&booked, self.pool(key))).unwrap_or_default()
+        known.map(|r| r.held(&self.footprint(key), self.pool(key))).unwrap_or_default()
+    }
+
+    /// The bytes that a component has in each pool: in its own as last measured, if they were.
+    fn footprint(&self, key: ComponentKey) -> Need {
+        let (own, booked) = (self.pool(key), self.budget.bookings(key));
+        let measured = self.budget.measured_for(key);
+        let is_apart = |pool: usize| pool != own && pool != Need::SWAP;
+        let mut bytes: Need = booked.iter().filter(|(pool, _)| is_apart(*pool)).collect();
+        bytes.add(own, measured.unwrap_or(booked.of(own)));
+        bytes
     }
 
     /// The bytes that a removal under way is expected to free.
@@ -80,14 +91,33 @@ impl Scheduler {
         })
     }
 
+    /// Ends the parked dependents of a component that is unloaded: they were on their way to be parked when that began.
+    pub(super) fn end_parked_dependents(
+        &mut self,
+        key: ComponentKey,
+        cause: &Cause,
+        step: &mut Step<'_>,
+    ) {
+        let to = self.entry(key).removal().map_or(Rung::Gone, |r| r.then().rung());
+        if to.is_parked() {
+            return;
+        }
+        let lost = self.dependency_lost(key, cause);
+        for dependent in self.entry(key).dependents().to_vec() {
+            if self.entry(dependent).state().is_parked() {
+                self.end_on_the_ladder(dependent, lost.clone(), Then::Unloaded, step);
+            }
+        }
+    }
+
     /// Reserves what the component will hold where its removal leads; without room for that it is unloaded.
     pub(super) fn book_removal(&mut self, key: ComponentKey, removal: &mut Removal) {
         let to = removal.then().rung();
         if !to.is_parked() {
             return;
         }
-        let (held, booked) = (self.held_at(key, to), self.budget.bookings(key));
-        self.entry_mut(key).parking_mut().begin_removal(booked);
+        let (held, footprint) = (self.held_at(key, to), self.footprint(key));
+        self.entry_mut(key).parking_mut().begin_removal(footprint);
         if self.budget.reserve_park(key, &held).is_err() {
             removal.end_as(Then::Unloaded);
         }
@@ -129,6 +159,15 @@ impl Scheduler {
             return false;
         };
         let (key, own) = (id.key, self.pool(id.key));
+        let before = self.entry(key).parking().before().of(own);
+        step.record(EventKind::Parked {
+            component: key,
+            rung: under_way.rung,
+            freed: before.saturating_sub(report.held.of(own)),
+            expected: before.saturating_sub(under_way.expects.of(own)),
+            swapped: report.held.of(Need::SWAP),
+            took_us: micros(step.now.since(under_way.began)),
+        });
         self.budget.hold(key, &report.held);
         self.budget.measure(key, report.held.of(own));
         if self.entry_mut(key).parked(&under_way, report.held, own, step.now).is_some() {
@@ -155,8 +194,26 @@ impl Scheduler {
     }
 
     pub(super) fn give_up_park(&mut self, key: ComponentKey, cause: Cause, step: &mut Step<'_>) {
-        self.entry_mut(key).parking_mut().failed();
+        self.step_failed(key, step);
         self.end_on_the_ladder(key, cause, Then::Unloaded, step);
+    }
+
+    /// Counts a failed step, or a component that was unhealthy soon after one.
+    pub fn step_failed(&mut self, key: ComponentKey, step: &mut Step<'_>) {
+        self.entry_mut(key).parking_mut().failed();
+        self.record_given_up(key, step);
+    }
+
+    /// Counts a component that ended while it was parked.
+    pub fn died_parked(&mut self, key: ComponentKey, step: &mut Step<'_>) {
+        self.entry_mut(key).parking_mut().died(step.now);
+        self.record_given_up(key, step);
+    }
+
+    fn record_given_up(&self, key: ComponentKey, step: &mut Step<'_>) {
+        if self.entry(key).parking().is_given_up(step.now, &self.config.quarantine) {
+            step.record(EventKind::NeverParked { component: key });
+        }
     }
 
     /// The step under way, which ends with this report, if it is that one and in the right state.
@@ -203,4 +260,9 @@ impl Scheduler {
         self.set_state(key, ComponentState::Unloading { to: Rung::Gone }, cause, step);
         step.push(Effect::StartUnload { id, grace, hibernate: false });
     }
+}
+
+/// Microseconds for a record.
+pub(super) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

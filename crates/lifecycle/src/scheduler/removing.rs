@@ -61,6 +61,7 @@ impl Scheduler {
             if awaits_leases {
                 continue;
             }
+            self.end_parked_dependents(key, &cause, step);
             if !self.awaits_dependents(key, forced) {
                 self.start_unload(key, cause, step);
             }

@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
-use majordomo_core::{Cause, ComponentKey, ComponentState, IncarnationId, Rung, StepId};
+use majordomo_core::{Cause, ComponentKey, ComponentState, EventKind, IncarnationId, Rung, StepId};
 use majordomo_memory::{LearnedRung, Need, Reservation};
 
 use super::Scheduler;
+use super::parking::micros;
 use crate::{Effect, Phase, Step, Then, TxnId, WakeReport};
 
 /// However short a cold load is, a wake may take this long.
@@ -50,6 +51,12 @@ impl Scheduler {
         Reservation { key, pool, bytes, apart, adds: true }
     }
 
+    /// Wakes that may run at a time.
+    #[must_use]
+    pub fn wake_lanes(&self) -> usize {
+        self.wake_lanes.max(1)
+    }
+
     /// Starts every wake that has its bytes, its dependencies and a lane, demands first.
     pub fn start_wakes(&mut self, step: &mut Step<'_>) {
         if !self.entries.iter().any(|e| e.state().is_queued() && e.state().is_alive()) {
@@ -86,7 +93,7 @@ impl Scheduler {
         if speculative {
             return n + KEPT_FOR_DEMANDS < self.wake_lanes && n_speculative < SPECULATIVE;
         }
-        n < self.wake_lanes.max(1)
+        n < self.wake_lanes()
     }
 
     fn start_wake(&mut self, key: ComponentKey, step: &mut Step<'_>) {
@@ -113,6 +120,8 @@ impl Scheduler {
             return false;
         };
         let key = id.key;
+        let took_us = micros(step.now.since(under_way.began));
+        step.record(EventKind::Woken { component: key, rung: under_way.rung, took_us });
         if let Some(bytes) = report.measured {
             self.budget.measure(key, bytes);
         }
@@ -126,7 +135,7 @@ impl Scheduler {
 
     /// A wake failed, or the component ended under it: it is unloaded.
     pub fn give_up_wake(&mut self, key: ComponentKey, cause: Cause, step: &mut Step<'_>) {
-        self.entry_mut(key).parking_mut().failed();
+        self.step_failed(key, step);
         self.end_on_the_ladder(key, cause, Then::Unloaded, step);
     }
 

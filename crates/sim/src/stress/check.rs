@@ -198,6 +198,7 @@ impl Checker {
         }
         self.memory.after(engine)?;
         self.nothing_due(engine, now)?;
+        self.wake_lanes(engine)?;
         self.lanes(engine)
     }
 
@@ -281,10 +282,6 @@ impl Checker {
         if self.is_down || engine.is_shutting_down() {
             return Ok(());
         }
-        let queued = |k: ComponentKey| {
-            let state = s.entry(k).state();
-            state.is_queued() && !state.is_alive()
-        };
         // A load beyond the budget runs alone, and waits for running loads that a demand needs.
         let running = || s.entries().filter(|(_, e)| e.state().is_cold_load());
         let alone = running().any(|(k, _)| engine.budget().overload_of(k) > ByteSize::ZERO);
@@ -293,29 +290,7 @@ impl Checker {
         if alone || (beyond && requested) {
             return Ok(());
         }
-        let ready =
-            s.transactions().filter(|t| t.phase == Phase::Loading && !t.origin.is_speculative());
-        let mut startable = None;
-        for t in ready {
-            startable = t.closure.iter().copied().find(|k| {
-                queued(*k)
-                    && engine.budget().reserved_for(*k).0 > 0
-                    && engine.catalog().dependencies(*k).iter().all(|d| {
-                        let e = s.entry(*d);
-                        e.state() == ComponentState::Ready && !e.restart().is_outdated()
-                    })
-                    && !engine.catalog().after(*k).iter().any(|a| {
-                        t.closure.contains(a)
-                            && matches!(
-                                s.entry(*a).state(),
-                                ComponentState::Queued { .. } | ComponentState::Loading { .. }
-                            )
-                    })
-            });
-            if startable.is_some() {
-                break;
-            }
-        }
+        let startable = startable(engine, |state| state.is_queued() && !state.is_alive());
         let Some(key) = startable else { return Ok(()) };
         let loading = s.entries().filter(|(_, e)| e.state().is_cold_load());
         let (n, preloads) = loading.fold((0, 0), |(n, a), (_, e)| {
@@ -328,6 +303,21 @@ impl Checker {
             );
         }
         Ok(())
+    }
+
+    /// A demand's wake never waits for a lane that is free.
+    fn wake_lanes(&self, engine: &Engine) -> Result<(), Broken> {
+        if self.is_down || engine.is_shutting_down() {
+            return Ok(());
+        }
+        let s = engine.scheduler();
+        let n = s.entries().filter(|(_, e)| e.state().is_waking()).count();
+        match startable(engine, |state| state.is_queued() && state.is_alive()) {
+            Some(key) if n < s.wake_lanes() => {
+                broken(5, format!("{key} could be woken: {n} wakes run"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// After a long calm, no component moves and no transaction waits.
@@ -357,4 +347,34 @@ impl Checker {
         }
         Ok(())
     }
+}
+
+/// A member of a demand's set in a state that satisfies `is_right`, whose bytes are reserved and whose dependencies are
+/// ready.
+fn startable(engine: &Engine, is_right: fn(ComponentState) -> bool) -> Option<ComponentKey> {
+    let s = engine.scheduler();
+    let clearing = |k: ComponentKey| {
+        let mut clearing = s.transactions().filter(|t| t.phase == Phase::Clearing);
+        clearing.any(|t| t.reserve.iter().any(|r| r.key == k))
+    };
+    let ready =
+        s.transactions().filter(|t| t.phase == Phase::Loading && !t.origin.is_speculative());
+    ready.into_iter().find_map(|t| {
+        t.closure.iter().copied().find(|k| {
+            is_right(s.entry(*k).state())
+                && engine.budget().reserved_for(*k).0 > 0
+                && !clearing(*k)
+                && engine.catalog().dependencies(*k).iter().all(|d| {
+                    let e = s.entry(*d);
+                    e.state() == ComponentState::Ready && !e.restart().is_outdated()
+                })
+                && !engine.catalog().after(*k).iter().any(|a| {
+                    t.closure.contains(a)
+                        && matches!(
+                            s.entry(*a).state(),
+                            ComponentState::Queued { .. } | ComponentState::Loading { .. }
+                        )
+                })
+        })
+    })
 }

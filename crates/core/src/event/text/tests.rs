@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::{
     Cause, ComponentId, ComponentState, Confidence, HintSource, HintTier, Holder, HolderKind,
-    LoadUnderWay, MeasuredNeed, Moment, OpId, Opinion, PressureLevel, Refusal, WaiterId,
+    LoadUnderWay, MeasuredNeed, Moment, OpId, Opinion, PressureLevel, Refusal, Rung, WaiterId,
 };
 
 const KEY: ComponentKey = ComponentKey(7);
@@ -50,7 +50,19 @@ fn event_after(kind: &EventKind) -> Option<EventKind> {
             loss: 0.25,
             gain: Some(0.5),
         },
-        EventKind::Victim { .. } => {
+        EventKind::Victim { .. } => EventKind::Parked {
+            component,
+            rung: Rung::Paged,
+            freed: SIZE,
+            expected: SIZE,
+            swapped: SIZE,
+            took_us: 1_500,
+        },
+        EventKind::Parked { .. } => {
+            EventKind::Woken { component, rung: Rung::Asleep, took_us: 1_500 }
+        }
+        EventKind::Woken { .. } => EventKind::NeverParked { component },
+        EventKind::NeverParked { .. } => {
             EventKind::Pressure { from: PressureLevel::Low, to: PressureLevel::High }
         }
         EventKind::Pressure { .. } => EventKind::Overdraft { total: SIZE },
