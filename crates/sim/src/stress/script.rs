@@ -253,7 +253,7 @@ impl Script {
             };
             actions.push((at, action));
             let Some(c) = component else { continue };
-            if rng.chance(0.08) {
+            if rng.chance(0.3) {
                 actions.push((at, rung_fault(&mut rng, c)));
             } else if rng.chance(0.004) {
                 actions.push((at, Action::SwapRoom(rng.below(120) as u8)));

@@ -47,7 +47,7 @@ fn seeds_with_rungs_break_no_invariant() {
         n_woken += n("woken");
         n_failed += n("park_failed") + n("wake_failed");
     }
-    assert!(n_parked > 100 && n_woken > 100 && n_failed > 5, "{n_parked} {n_woken} {n_failed}");
+    assert!(n_parked > 100 && n_woken > 50 && n_failed > 10, "{n_parked} {n_woken} {n_failed}");
 }
 
 #[test]
