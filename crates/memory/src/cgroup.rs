@@ -167,13 +167,31 @@ impl MemoryCgroup {
         })
     }
 
-    /// Usage less the file cache that the kernel drops first.
+    /// Usage less the pages that the kernel frees first: inactive file cache, and swap cache that no process maps.
     ///
     /// # Errors
     /// When a file cannot be read or understood.
     pub fn working_set(&self) -> Result<ByteSize, SourceError> {
-        let inactive = self.inactive_file()?;
-        Ok(self.usage()? - inactive)
+        let freed_first = self.inactive_file()? + self.unmapped_swap_cache()?;
+        Ok(self.usage()? - freed_first)
+    }
+
+    /// Pages of the swap cache that no process maps, of this cgroup and those below: they are written to swap, and RAM until
+    /// the kernel needs it. Zero where the kernel does not count swap cache (before Linux 5.12).
+    ///
+    /// # Errors
+    /// When a file cannot be read or understood.
+    pub fn unmapped_swap_cache(&self) -> Result<ByteSize, SourceError> {
+        let path = self.dir.join("memory.stat");
+        let stat = read_text(&path)?;
+        let keys = match self.version {
+            CgroupVersion::V1 => ["total_swapcached", "total_rss", "total_cache"],
+            CgroupVersion::V2 => ["swapcached", "anon", "file"],
+        };
+        let [swap_cache, anonymous, file] = keys.map(|key| keyed(&path, &stat, key).map(ByteSize));
+        let (anonymous, file) = (anonymous?, file?);
+        // Part of the swap cache is mapped, and then counted as anonymous memory.
+        Ok(swap_cache?.min(self.usage()? - anonymous - file))
     }
 
     fn inactive_file(&self) -> Result<ByteSize, SourceError> {

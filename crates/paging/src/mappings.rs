@@ -1,0 +1,137 @@
+//! The mappings of a process, as `/proc/PID/smaps` lists them (proc_pid_smaps(5)), and which of them may be paged out.
+
+use crate::range::Range;
+
+/// One mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    pub(crate) range: Range,
+    /// Whether it is private, of memory, and neither a device's nor of huge pages.
+    is_pageable: bool,
+    /// Whether its pages are locked in memory (`mlock`).
+    pub(crate) is_locked: bool,
+    /// Bytes of pages that are in memory and belong to no file.
+    pub(crate) anonymous: u64,
+    /// Bytes of pages that are in swap.
+    pub(crate) swap: u64,
+}
+
+/// Flags of mappings that are left alone: I/O memory, pages without a description, huge pages of a pool.
+const UNTOUCHABLE: [&str; 3] = ["io", "pf", "ht"];
+
+impl Mapping {
+    /// Whether pages of it may be paged out: the anonymous ones of a private mapping. They are its own, wherever the
+    /// mapping began: data of a library that was written to has become anonymous.
+    pub(crate) fn may_be_paged(&self) -> bool {
+        self.is_pageable && !self.is_locked && self.anonymous > 0
+    }
+
+    /// Whether pages of it may be read from swap.
+    pub(crate) fn is_swapped(&self) -> bool {
+        self.is_pageable && self.swap > 0
+    }
+
+    /// Bytes that are locked in memory.
+    pub(crate) fn locked(&self) -> u64 {
+        if self.is_pageable && self.is_locked { self.anonymous } else { 0 }
+    }
+}
+
+/// Reads the list. Lines that are not understood are skipped: newer kernels add some.
+pub(crate) fn parse(smaps: &str) -> Vec<Mapping> {
+    let mut out: Vec<Mapping> = Vec::new();
+    for line in smaps.lines() {
+        if let Some(mapping) = header(line) {
+            out.push(mapping);
+            continue;
+        }
+        let (Some(mapping), Some((key, value))) = (out.last_mut(), line.split_once(':')) else {
+            continue;
+        };
+        match key {
+            "Anonymous" => mapping.anonymous = kib(value),
+            "Swap" => mapping.swap = kib(value),
+            "VmFlags" => {
+                let has = |flag: &str| value.split_ascii_whitespace().any(|f| f == flag);
+                mapping.is_locked |= has("lo");
+                mapping.is_pageable &= !UNTOUCHABLE.into_iter().any(has);
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+/// `START-END PERMS OFFSET DEVICE INODE [PATH]`.
+fn header(line: &str) -> Option<Mapping> {
+    let mut words = line.split_ascii_whitespace();
+    let (start, end) = words.next()?.split_once('-')?;
+    let address = |text| u64::from_str_radix(text, 16).ok();
+    let range = Range::new(address(start)?, address(end)?);
+    let permissions = words.next().filter(|p| p.len() == 4)?;
+    let path = words.nth(3).unwrap_or_default();
+    // A private mapping of /dev/zero is plain memory.
+    let is_device = path.starts_with("/dev/") && path != "/dev/zero";
+    let is_kernels = path.starts_with("[v");
+    let is_pageable = permissions.ends_with('p') && !is_device && !is_kernels;
+    Some(Mapping { range, is_pageable, is_locked: false, anonymous: 0, swap: 0 })
+}
+
+fn kib(value: &str) -> u64 {
+    let number = value.trim().strip_suffix("kB").map(str::trim);
+    number.and_then(|n| n.parse::<u64>().ok()).unwrap_or(0).saturating_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn smaps(header: &str, anonymous: u64, swap: u64, flags: &str) -> String {
+        format!(
+            "{header}\nSize: 12 kB\nAnonymous: {anonymous} kB\nSwap: {swap} kB\nVmFlags: {flags}\n"
+        )
+    }
+
+    #[test]
+    fn anonymous_pages_of_private_memory_may_be_paged_and_nothing_else() {
+        let check = |header: &str, flags: &str, want: bool| {
+            let parsed = parse(&smaps(header, 8, 4, flags));
+            assert_eq!(parsed.len(), 1, "{header}");
+            assert_eq!(parsed[0].may_be_paged(), want, "{header} {flags}");
+        };
+        check("7f00000000-7f00003000 rw-p 00000000 00:00 0", "rd wr mr mw me ac", true);
+        check("7f00000000-7f00003000 rw-p 00000000 00:00 0  [heap]", "rd wr", true);
+        // Relocated data of a library, which is read-only afterwards.
+        check("7f00000000-7f00003000 r--p 00001000 fe:00 24 /usr/lib/libtorch.so", "rd mr", true);
+        check("7f00000000-7f00003000 rw-p 00000000 00:05 4 /dev/zero", "rd wr", true);
+        check("7f00000000-7f00003000 rw-p 00000000 00:05 4 /dev/nvidia0", "rd wr", false);
+        check("7f00000000-7f00003000 rw-s 00000000 00:01 9 /dev/shm/ring", "rd wr sh", false);
+        check("7f00000000-7f00003000 rw-p 00000000 00:00 0", "rd wr lo", false);
+        check("7f00000000-7f00003000 rw-p 00000000 00:00 0", "rd wr ht", false);
+        check("7f00000000-7f00003000 rw-p 00000000 00:00 0", "rd wr io pf", false);
+        check("7f00000000-7f00003000 r--p 00000000 00:00 0  [vvar]", "rd", false);
+    }
+
+    #[test]
+    fn mapping_without_anonymous_pages_is_left_alone() {
+        let header = "7f00000000-7f00003000 r-xp 00001000 fe:00 24 /usr/lib/libtorch.so";
+        let parsed = parse(&smaps(header, 0, 0, "rd ex mr"));
+        assert!(!parsed[0].may_be_paged() && !parsed[0].is_swapped());
+    }
+
+    #[test]
+    fn locked_bytes_are_counted() {
+        let header = "10000-13000 rw-p 00000000 00:00 0";
+        let parsed = parse(&smaps(header, 12, 0, "rd wr lo"));
+        assert_eq!((parsed[0].locked(), parsed[0].range), (12 << 10, Range::new(0x10000, 0x13000)));
+    }
+
+    #[test]
+    fn own_list_of_mappings_is_understood() {
+        if let Ok(text) = std::fs::read_to_string("/proc/self/smaps") {
+            let parsed = parse(&text);
+            assert!(parsed.iter().any(Mapping::may_be_paged), "{text}");
+            assert!(parsed.is_sorted_by(|a, b| a.range.end <= b.range.start));
+        }
+    }
+}

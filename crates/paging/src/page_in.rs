@@ -1,0 +1,121 @@
+//! Pages of processes are read from swap again, without a fault of the program for each.
+
+use std::io;
+use std::time::Duration;
+
+use majordomo_core::ByteSize;
+
+use crate::advice::{Advice, MAX_RANGES, advise, read_pages};
+use crate::clock::Limit;
+use crate::error::{PagingError, of_process};
+use crate::page_out::Completed;
+use crate::pagemap::{PageMap, has_ended};
+use crate::pager::Pager;
+use crate::process::Process;
+use crate::range::{Range, in_pieces, total};
+use crate::working_set::WorkingSet;
+
+/// Read at once, so that the limit of time is looked at in between.
+const PIECE: u64 = 8 << 20;
+/// Threads that read pages where advice is not permitted: a device works on several requests at a time.
+const N_READERS: usize = 4;
+
+/// The report of a page-in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PagedIn {
+    /// Bytes of the pages that were asked for; those that were not in swap cost nothing.
+    pub asked: ByteSize,
+    /// Those pages: given to the next page-out, which frees the ones that the program did not touch.
+    pub prefetched: WorkingSet,
+    /// How far it came.
+    pub completed: Completed,
+    /// How long it took. The device may still read the last pages: the program waits for them only if it touches them.
+    pub took: Duration,
+}
+
+impl Pager {
+    /// Asks for the pages of a working set, those that were touched last first; without a set, for all pages of the
+    /// processes in swap. The processes run on meanwhile. Pages come into the swap cache, which is RAM, and are mapped when
+    /// the program touches them.
+    ///
+    /// # Errors
+    /// When all processes have ended, or it is not permitted.
+    pub fn page_in(
+        &self,
+        members: &[Process],
+        set: Option<&WorkingSet>,
+        limit: Duration,
+    ) -> Result<PagedIn, PagingError> {
+        let limit = Limit::begin(limit);
+        let mut prefetched = WorkingSet::default();
+        let mut asked = ByteSize::ZERO;
+        let (mut lives, mut in_time) = (false, true);
+        for process in members.iter().filter(|process| !process.has_ended()) {
+            let ranges = match set {
+                // Not looked up first: the device starts at once, and a range that is gone is refused.
+                Some(set) => set.ranges(process.pid()),
+                None => match self.swapped(process) {
+                    Ok(ranges) => ranges,
+                    Err(error) if has_ended(&error) => continue,
+                    Err(error) => return Err(of_process(process, error)),
+                },
+            };
+            lives = true;
+            match self.ask(process, &ranges, &limit) {
+                Ok(whole) => in_time &= whole,
+                Err(error) if has_ended(&error) => continue,
+                Err(error) => return Err(of_process(process, error)),
+            }
+            asked += ByteSize(total(&ranges));
+            prefetched.record(process.pid(), &crate::range::union(ranges));
+        }
+        if !lives {
+            return Err(PagingError::Ended);
+        }
+        let completed = if in_time { Completed::Whole } else { Completed::OutOfTime };
+        Ok(PagedIn { asked, prefetched, completed, took: limit.took() })
+    }
+
+    fn swapped(&self, process: &Process) -> io::Result<Vec<Range>> {
+        let map = PageMap::open(&self.root, process)?;
+        map.find_in(|mapping| mapping.is_swapped(), |page| page.is_swapped())
+    }
+
+    /// Returns false when the time was over before the end.
+    fn ask(&self, process: &Process, ranges: &[Range], limit: &Limit) -> io::Result<bool> {
+        let mut failed = None;
+        let mut each = |piece: &[Range]| {
+            let done = if self.means.advises {
+                advise(process, piece, Advice::WillNeed)
+            } else if self.means.reads {
+                read_in_parallel(process, piece)
+            } else {
+                Ok(())
+            };
+            failed = done.err();
+            failed.is_none() && !limit.is_over()
+        };
+        let whole = in_pieces(ranges, PIECE, MAX_RANGES, &mut each);
+        failed.map_or(Ok(whole), Err)
+    }
+}
+
+fn read_in_parallel(process: &Process, ranges: &[Range]) -> io::Result<()> {
+    let pages = pages_of(ranges);
+    let share = pages.len().div_ceil(N_READERS).max(1);
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = pages
+            .chunks(share)
+            .map(|share| scope.spawn(move || read_pages(process, share)))
+            .collect();
+        let results = readers.into_iter().map(|reader| reader.join().unwrap_or(Ok(())));
+        results.fold(Ok(()), |all, one| all.and(one))
+    })
+}
+
+/// The address of each page.
+pub(crate) fn pages_of(ranges: &[Range]) -> Vec<u64> {
+    let page = rustix::param::page_size();
+    ranges.iter().flat_map(|range| (range.start..range.end).step_by(page)).collect()
+}

@@ -1,0 +1,327 @@
+//! Anonymous pages of processes are pushed to swap, and the bytes that are free are proven.
+//!
+//! The kernel's answer to advice proves nothing, and neither does the fall of PSS: pages on their way to a disk stay in the
+//! swap cache. Proof is the fall of the cgroup's usage, less what zram took; without a cgroup, the second page-out.
+
+use std::io;
+use std::time::Duration;
+
+use majordomo_core::ByteSize;
+use majordomo_memory::MemoryCgroup;
+
+use crate::advice::{Advice, MAX_RANGES, advise};
+use crate::clock::Limit;
+use crate::error::{PagingError, of_process};
+use crate::held::Held;
+use crate::pagemap::{PageMap, has_ended};
+use crate::pager::Pager;
+use crate::process::Process;
+use crate::range::{Range, in_pieces, total, union};
+use crate::swap::{Swap, written};
+use crate::working_set::WorkingSet;
+use crate::{reclaim, second_pass};
+
+/// Paged out at once, so that the limit of time and the room in swap are looked at in between.
+const PIECE: u64 = 16 << 20;
+/// Swap with less room than this is full.
+const ROOM: ByteSize = ByteSize::mib(1);
+
+/// How far a call came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Completed {
+    /// To its end.
+    Whole,
+    /// Swap, or the part of it that the cgroup may use, was full before.
+    SwapFull,
+    /// Its time was over before.
+    OutOfTime,
+}
+
+/// Bytes that a page-out left in RAM, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Left {
+    /// Locked by the program (`mlock`).
+    pub locked: ByteSize,
+    /// Shared with a process that was forked, which the kernel does not page out.
+    pub shared: ByteSize,
+    /// Touched by the program meanwhile, refused by the kernel, or not reached.
+    pub kept: ByteSize,
+}
+
+/// The report of a page-out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PagedOut {
+    /// What the processes held before.
+    pub before: Held,
+    /// What they hold now.
+    pub after: Held,
+    /// RAM that is proven to be free: by the usage of the cgroup, less what zram took; without a cgroup, by a second
+    /// page-out.
+    pub freed: ByteSize,
+    /// Bytes of the pages that could be paged out when it began.
+    pub expected: ByteSize,
+    /// Bytes written to disks at most: other programs that swapped meanwhile may have written some of them.
+    pub written: ByteSize,
+    /// What stayed in RAM, and why.
+    pub left: Left,
+    /// How far it came.
+    pub completed: Completed,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// The part of a page-out that is about one process.
+struct Part<'a> {
+    process: &'a Process,
+    map: PageMap,
+    /// Pages that can be paged out.
+    own: Vec<Range>,
+    /// Pages that were read ahead, and that the program has not touched.
+    untouched: Vec<Range>,
+}
+
+impl Part<'_> {
+    fn targets(&self) -> Vec<Range> {
+        union(self.own.iter().chain(&self.untouched).copied().collect())
+    }
+}
+
+/// The state of a machine before a page-out, which proofs compare with.
+struct Start {
+    swap: Swap,
+    held: Held,
+    usage: Option<ByteSize>,
+    written: Option<ByteSize>,
+}
+
+impl Pager {
+    /// Pushes the pages of all members of a component to swap, and frees them. The processes run on. `cgroup` is their own
+    /// one, if they have one; `prefetched` the report of the page-in since the last page-out. Stops when swap is full or
+    /// the time is over; one call of the kernel takes tens of milliseconds on a disk that answers.
+    ///
+    /// # Errors
+    /// When nothing could be paged out at all. Less than expected is no error: the report says what is held.
+    pub fn page_out(
+        &self,
+        members: &[Process],
+        cgroup: Option<&MemoryCgroup>,
+        prefetched: Option<&WorkingSet>,
+        limit: Duration,
+    ) -> Result<PagedOut, PagingError> {
+        let limit = Limit::begin(limit);
+        if self.means.needs_cgroup() && cgroup.is_none() {
+            return Err(PagingError::NeedsCgroup);
+        }
+        let start = self.start(members, cgroup)?;
+        self.check_room(&start.swap, cgroup)?;
+        let parts = self.parts(members, prefetched)?;
+        let expected: u64 = parts.iter().map(|part| total(&part.own)).sum();
+        let mut unproven = 0;
+        if self.means.advises {
+            let first = self.first_pass(&parts, cgroup, &limit);
+            let unmapped = expected - Self::kept(&parts);
+            if let Err(error) = first
+                && unmapped == 0
+            {
+                return Err(error);
+            }
+            if start.swap.is_disk() {
+                unproven = unmapped.saturating_sub(self.second_pass(&parts, &limit));
+            }
+        }
+        if let Some(cgroup) = cgroup {
+            self.reclaim_rest(cgroup, ByteSize(expected), &limit)?;
+        }
+        self.report(&start, &parts, members, cgroup, (expected, unproven), &limit)
+    }
+
+    fn start(
+        &self,
+        members: &[Process],
+        cgroup: Option<&MemoryCgroup>,
+    ) -> Result<Start, PagingError> {
+        let swap = self.read_swap()?;
+        Ok(Start {
+            held: Held::read(&self.root, members, cgroup, &swap),
+            usage: cgroup.and_then(|c| c.usage().ok()),
+            written: written(&self.root),
+            swap,
+        })
+    }
+
+    fn check_room(&self, swap: &Swap, cgroup: Option<&MemoryCgroup>) -> Result<(), PagingError> {
+        if let Some(cgroup) = cgroup.filter(|c| reclaim::swap_room(c).is_some_and(|r| r < ROOM)) {
+            return Err(PagingError::CgroupSwapFull { path: cgroup.dir().to_owned() });
+        }
+        if swap.free < ROOM {
+            return Err(PagingError::SwapFull { free: swap.free, total: swap.total });
+        }
+        Ok(())
+    }
+
+    fn parts<'a>(
+        &self,
+        members: &'a [Process],
+        prefetched: Option<&WorkingSet>,
+    ) -> Result<Vec<Part<'a>>, PagingError> {
+        let mut parts = Vec::new();
+        for process in members {
+            match self.part(process, prefetched) {
+                Ok(part) => parts.push(part),
+                Err(error) if has_ended(&error) => {}
+                Err(error) => return Err(of_process(process, error)),
+            }
+        }
+        if parts.is_empty() { Err(PagingError::Ended) } else { Ok(parts) }
+    }
+
+    fn part<'a>(
+        &self,
+        process: &'a Process,
+        prefetched: Option<&WorkingSet>,
+    ) -> io::Result<Part<'a>> {
+        let map = PageMap::open(&self.root, process)?;
+        let own = map.find_in(|mapping| mapping.may_be_paged(), |page| page.is_own())?;
+        let read_ahead = prefetched.map_or_else(Vec::new, |set| union(set.ranges(process.pid())));
+        let untouched = map.find(&read_ahead, |page| page.is_swapped())?;
+        Ok(Part { process, map, own, untouched })
+    }
+
+    /// Whether there is room for another piece.
+    fn has_room(&self, cgroup: Option<&MemoryCgroup>) -> bool {
+        let is_room = |room: ByteSize| room >= ROOM;
+        self.swap().is_ok_and(|swap| is_room(swap.free))
+            && cgroup.and_then(reclaim::swap_room).is_none_or(is_room)
+    }
+
+    fn first_pass(
+        &self,
+        parts: &[Part<'_>],
+        cgroup: Option<&MemoryCgroup>,
+        limit: &Limit,
+    ) -> Result<(), PagingError> {
+        for part in parts {
+            let mut failed = None;
+            in_pieces(&part.own, PIECE, MAX_RANGES, |piece| {
+                failed = advise(part.process, piece, Advice::PageOut).err();
+                failed.is_none() && !limit.is_over() && self.has_room(cgroup)
+            });
+            match failed {
+                Some(error) if !has_ended(&error) => return Err(of_process(part.process, error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees pages that are only in the swap cache; returns the bytes that it went through. A kernel whose swap is half full
+    /// forgets on reading that a page is in swap, and would write it again: then it is left to the cgroup.
+    fn second_pass(&self, parts: &[Part<'_>], limit: &Limit) -> u64 {
+        let is_half_full = |swap: &Swap| swap.free.0 <= swap.total.0 / 2;
+        if !self.means.reads || self.swap().as_ref().map_or(true, is_half_full) {
+            return 0;
+        }
+        let free = |part: &Part<'_>| {
+            second_pass::free(part.process, &part.map, &part.targets(), limit).unwrap_or(0)
+        };
+        parts.iter().map(free).sum()
+    }
+
+    /// What is left is reclaimed from the cgroup: all where advice is not permitted, else the swap cache if much of it is
+    /// still there.
+    fn reclaim_rest(
+        &self,
+        cgroup: &MemoryCgroup,
+        expected: ByteSize,
+        limit: &Limit,
+    ) -> Result<(), PagingError> {
+        if !self.means.reclaims || limit.is_over() {
+            return Ok(());
+        }
+        let cached = cgroup.unmapped_swap_cache().unwrap_or_default();
+        let (bytes, enough) =
+            if self.means.advises { (cached, expected.scaled(0.1)) } else { (expected, ROOM) };
+        if bytes <= enough {
+            return Ok(());
+        }
+        match reclaim::reclaim(cgroup, bytes, limit) {
+            Err(error) if !self.means.advises => {
+                Err(PagingError::Io { path: cgroup.dir().to_owned(), error })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes that could be paged out and are still mapped.
+    fn kept(parts: &[Part<'_>]) -> u64 {
+        let kept = |part: &Part<'_>| {
+            part.map.find(&part.own, |page| page.is_own()).map_or(0, |ranges| total(&ranges))
+        };
+        parts.iter().map(kept).sum()
+    }
+
+    fn report(
+        &self,
+        start: &Start,
+        parts: &[Part<'_>],
+        members: &[Process],
+        cgroup: Option<&MemoryCgroup>,
+        (expected, unproven): (u64, u64),
+        limit: &Limit,
+    ) -> Result<PagedOut, PagingError> {
+        let swap = self.read_swap()?;
+        let mut after = Held::read(&self.root, members, cgroup, &swap);
+        let left = left(parts);
+        let is_full = swap.free < ROOM || !self.has_room(cgroup);
+        let completed = match left.kept.0 > expected / 20 {
+            true if is_full => Completed::SwapFull,
+            _ if limit.is_over() => Completed::OutOfTime,
+            _ => Completed::Whole,
+        };
+        if completed == Completed::SwapFull && left.kept.0 >= expected {
+            return Err(PagingError::SwapFull { free: swap.free, total: swap.total });
+        }
+        let usage = cgroup.and_then(|c| c.usage().ok());
+        let fall = match (start.usage, usage) {
+            (Some(before), Some(now)) => before - now,
+            _ => {
+                after.cached = ByteSize(unproven);
+                start.held.mapped - after.mapped - after.cached
+            }
+        };
+        let freed = fall - (after.zram - start.held.zram);
+        // Each page is written once, and again if the program changes it meanwhile.
+        let most = ByteSize(expected.saturating_mul(2));
+        let written = match (start.written, written(&self.root)) {
+            _ if !swap.is_disk() => ByteSize::ZERO,
+            (Some(before), Some(now)) => most.min(now - before),
+            _ => most,
+        };
+        Ok(PagedOut {
+            before: start.held,
+            after,
+            freed,
+            expected: ByteSize(expected),
+            written,
+            left,
+            completed,
+            took: limit.took(),
+        })
+    }
+}
+
+fn left(parts: &[Part<'_>]) -> Left {
+    let mut left = Left { kept: ByteSize(Pager::kept(parts)), ..Left::default() };
+    for part in parts {
+        let mappings = &part.map.mappings;
+        left.locked += ByteSize(mappings.iter().map(|mapping| mapping.locked()).sum());
+        let shared = part
+            .map
+            .find_in(|mapping| mapping.may_be_paged(), |page| page.is_anonymous() && !page.is_own());
+        left.shared += ByteSize(shared.map_or(0, |ranges| total(&ranges)));
+    }
+    left
+}
