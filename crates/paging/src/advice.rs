@@ -15,7 +15,7 @@ use crate::range::Range;
 /// Both calls take at most so many ranges (`IOV_MAX`).
 pub(crate) const MAX_RANGES: usize = 1024;
 
-/// What the kernel is advised to do with pages.
+/// The advice to the kernel about pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Advice {
     /// Reclaim them now (`MADV_PAGEOUT`).
@@ -64,7 +64,9 @@ pub(crate) fn read_pages(process: &Process, pages: &[u64]) -> io::Result<()> {
         while !rest.is_empty() {
             match system::read_pages(process, rest) {
                 Ok(n) => rest = rest.get(n.max(1)..).unwrap_or_default(),
-                Err(error) if is_about_the_range(&error) => rest = rest.get(1..).unwrap_or_default(),
+                Err(error) if is_about_the_range(&error) => {
+                    rest = rest.get(1..).unwrap_or_default();
+                }
                 Err(error) => return Err(error),
             }
         }

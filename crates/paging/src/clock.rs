@@ -10,7 +10,10 @@ pub(crate) struct Limit {
 }
 
 impl Limit {
-    #[expect(clippy::disallowed_methods, reason = "a device that stalls can only be bounded by a clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a device that stalls can only be bounded by a clock"
+    )]
     pub(crate) fn begin(limit: Duration) -> Self {
         Self { start: Instant::now(), limit }
     }

@@ -91,7 +91,9 @@ pub enum PagingError {
         path: PathBuf,
     },
     /// Without CAP_SYS_NICE, memory is reclaimed from cgroups, and there is none.
-    #[error("the processes have no cgroup of their own, and without CAP_SYS_NICE only cgroups are paged out")]
+    #[error(
+        "the processes have no cgroup of their own, and without CAP_SYS_NICE only cgroups are paged out"
+    )]
     NeedsCgroup,
     /// A file of the system could not be read or written.
     #[error("{}: {error}", path.display())]

@@ -1,4 +1,4 @@
-//! What processes hold: RAM, swap, and the part of the swap that is RAM.
+//! The memory that processes hold: RAM, swap, and the part of the swap that is RAM.
 
 use std::fs;
 use std::path::Path;

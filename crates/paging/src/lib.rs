@@ -26,6 +26,7 @@
 
 mod advice;
 mod clock;
+mod completed;
 mod error;
 mod held;
 mod mappings;
@@ -41,10 +42,11 @@ mod swap;
 mod trial;
 mod working_set;
 
+pub use completed::Completed;
 pub use error::{NotOffered, NotOfferedKind, PagingError};
 pub use held::Held;
 pub use page_in::PagedIn;
-pub use page_out::{Completed, Left, PagedOut};
+pub use page_out::{Left, PagedOut};
 pub use pager::{Means, Pager};
 pub use process::Process;
 pub use swap::{Swap, SwapDevice, SwapKind};

@@ -7,12 +7,13 @@ use majordomo_core::ByteSize;
 
 use crate::advice::{Advice, MAX_RANGES, advise, read_pages};
 use crate::clock::Limit;
+use crate::completed::Completed;
 use crate::error::{PagingError, of_process};
-use crate::page_out::Completed;
-use crate::pagemap::{PageMap, has_ended};
+use crate::mappings::Mapping;
+use crate::pagemap::{Page, PageMap, has_ended};
 use crate::pager::Pager;
 use crate::process::Process;
-use crate::range::{Range, in_pieces, total};
+use crate::range::{Range, in_pieces, pages, total};
 use crate::working_set::WorkingSet;
 
 /// Read at once, so that the limit of time is looked at in between.
@@ -50,7 +51,7 @@ impl Pager {
         let limit = Limit::begin(limit);
         let mut prefetched = WorkingSet::default();
         let mut asked = ByteSize::ZERO;
-        let (mut lives, mut in_time) = (false, true);
+        let (mut lives, mut within_limit) = (false, true);
         for process in members.iter().filter(|process| !process.has_ended()) {
             let ranges = match set {
                 // Not looked up first: the device starts at once, and a range that is gone is refused.
@@ -63,7 +64,7 @@ impl Pager {
             };
             lives = true;
             match self.ask(process, &ranges, &limit) {
-                Ok(whole) => in_time &= whole,
+                Ok(whole) => within_limit &= whole,
                 Err(error) if has_ended(&error) => continue,
                 Err(error) => return Err(of_process(process, error)),
             }
@@ -73,13 +74,13 @@ impl Pager {
         if !lives {
             return Err(PagingError::Ended);
         }
-        let completed = if in_time { Completed::Whole } else { Completed::OutOfTime };
+        let completed = if within_limit { Completed::Whole } else { Completed::OutOfTime };
         Ok(PagedIn { asked, prefetched, completed, took: limit.took() })
     }
 
     fn swapped(&self, process: &Process) -> io::Result<Vec<Range>> {
         let map = PageMap::open(&self.root, process)?;
-        map.find_in(|mapping| mapping.is_swapped(), |page| page.is_swapped())
+        map.find_in(Mapping::is_swapped, Page::is_swapped)
     }
 
     /// Returns false when the time was over before the end.
@@ -102,20 +103,14 @@ impl Pager {
 }
 
 fn read_in_parallel(process: &Process, ranges: &[Range]) -> io::Result<()> {
-    let pages = pages_of(ranges);
-    let share = pages.len().div_ceil(N_READERS).max(1);
+    let addresses = pages(ranges);
+    let share = addresses.len().div_ceil(N_READERS).max(1);
     std::thread::scope(|scope| {
-        let readers: Vec<_> = pages
+        let readers: Vec<_> = addresses
             .chunks(share)
             .map(|share| scope.spawn(move || read_pages(process, share)))
             .collect();
         let results = readers.into_iter().map(|reader| reader.join().unwrap_or(Ok(())));
-        results.fold(Ok(()), |all, one| all.and(one))
+        results.collect()
     })
-}
-
-/// The address of each page.
-pub(crate) fn pages_of(ranges: &[Range]) -> Vec<u64> {
-    let page = rustix::param::page_size();
-    ranges.iter().flat_map(|range| (range.start..range.end).step_by(page)).collect()
 }

@@ -11,9 +11,11 @@ use majordomo_memory::MemoryCgroup;
 
 use crate::advice::{Advice, MAX_RANGES, advise};
 use crate::clock::Limit;
+use crate::completed::Completed;
 use crate::error::{PagingError, of_process};
 use crate::held::Held;
-use crate::pagemap::{PageMap, has_ended};
+use crate::mappings::Mapping;
+use crate::pagemap::{Page, PageMap, has_ended};
 use crate::pager::Pager;
 use crate::process::Process;
 use crate::range::{Range, in_pieces, total, union};
@@ -25,18 +27,6 @@ use crate::{reclaim, second_pass};
 const PIECE: u64 = 16 << 20;
 /// Swap with less room than this is full.
 const ROOM: ByteSize = ByteSize::mib(1);
-
-/// How far a call came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Completed {
-    /// To its end.
-    Whole,
-    /// Swap, or the part of it that the cgroup may use, was full before.
-    SwapFull,
-    /// Its time was over before.
-    OutOfTime,
-}
 
 /// Bytes that a page-out left in RAM, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,9 +44,9 @@ pub struct Left {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PagedOut {
-    /// What the processes held before.
+    /// Memory of the processes before.
     pub before: Held,
-    /// What they hold now.
+    /// Their memory now.
     pub after: Held,
     /// RAM that is proven to be free: by the usage of the cgroup, less what zram took; without a cgroup, by a second
     /// page-out.
@@ -65,7 +55,7 @@ pub struct PagedOut {
     pub expected: ByteSize,
     /// Bytes written to disks at most: other programs that swapped meanwhile may have written some of them.
     pub written: ByteSize,
-    /// What stayed in RAM, and why.
+    /// Bytes that stayed in RAM, by reason.
     pub left: Left,
     /// How far it came.
     pub completed: Completed,
@@ -184,9 +174,9 @@ impl Pager {
         prefetched: Option<&WorkingSet>,
     ) -> io::Result<Part<'a>> {
         let map = PageMap::open(&self.root, process)?;
-        let own = map.find_in(|mapping| mapping.may_be_paged(), |page| page.is_own())?;
-        let read_ahead = prefetched.map_or_else(Vec::new, |set| union(set.ranges(process.pid())));
-        let untouched = map.find(&read_ahead, |page| page.is_swapped())?;
+        let own = map.find_in(Mapping::may_be_paged, Page::is_own)?;
+        let earlier = prefetched.map_or_else(Vec::new, |set| union(set.ranges(process.pid())));
+        let untouched = map.find(&earlier, Page::is_swapped)?;
         Ok(Part { process, map, own, untouched })
     }
 
@@ -230,7 +220,7 @@ impl Pager {
         parts.iter().map(free).sum()
     }
 
-    /// What is left is reclaimed from the cgroup: all where advice is not permitted, else the swap cache if much of it is
+    /// The rest is reclaimed from the cgroup: all pages where advice is not permitted, else the swap cache if much of it is
     /// still there.
     fn reclaim_rest(
         &self,
@@ -258,7 +248,7 @@ impl Pager {
     /// Bytes that could be paged out and are still mapped.
     fn kept(parts: &[Part<'_>]) -> u64 {
         let kept = |part: &Part<'_>| {
-            part.map.find(&part.own, |page| page.is_own()).map_or(0, |ranges| total(&ranges))
+            part.map.find(&part.own, Page::is_own).map_or(0, |ranges| total(&ranges))
         };
         parts.iter().map(kept).sum()
     }
@@ -317,10 +307,9 @@ fn left(parts: &[Part<'_>]) -> Left {
     let mut left = Left { kept: ByteSize(Pager::kept(parts)), ..Left::default() };
     for part in parts {
         let mappings = &part.map.mappings;
-        left.locked += ByteSize(mappings.iter().map(|mapping| mapping.locked()).sum());
-        let shared = part
-            .map
-            .find_in(|mapping| mapping.may_be_paged(), |page| page.is_anonymous() && !page.is_own());
+        left.locked += ByteSize(mappings.iter().map(Mapping::locked).sum());
+        let shared =
+            part.map.find_in(Mapping::may_be_paged, |page| page.is_anonymous() && !page.is_own());
         left.shared += ByteSize(shared.map_or(0, |ranges| total(&ranges)));
     }
     left

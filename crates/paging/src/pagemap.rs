@@ -69,19 +69,23 @@ impl PageMap {
         self.page
     }
 
-    /// The pages of some ranges in the wanted state, as ranges. Ranges that are not mapped any more have none.
-    pub(crate) fn find(&self, ranges: &[Range], wanted: impl Fn(Page) -> bool) -> io::Result<Vec<Range>> {
+    /// The pages of some ranges in the requested state, as ranges. Ranges that are not mapped any more have none.
+    pub(crate) fn find(
+        &self,
+        ranges: &[Range],
+        is_requested: impl Fn(Page) -> bool,
+    ) -> io::Result<Vec<Range>> {
         let mut out: Vec<Range> = Vec::new();
         let mut buffer = vec![0_u8; N_ENTRIES * ENTRY];
         for range in ranges {
             let mut address = range.start;
             while address < range.end {
                 let n = (((range.end - address) / self.page) as usize).clamp(1, N_ENTRIES);
-                let Some(wanted_bytes) = buffer.get_mut(..n * ENTRY) else { break };
-                let read = self.file.read_at(wanted_bytes, address / self.page * ENTRY as u64)?;
-                let (entries, _) = wanted_bytes.get(..read).unwrap_or_default().as_chunks::<ENTRY>();
+                let Some(room) = buffer.get_mut(..n * ENTRY) else { break };
+                let read = self.file.read_at(room, address / self.page * ENTRY as u64)?;
+                let (entries, _) = room.get(..read).unwrap_or_default().as_chunks::<ENTRY>();
                 for entry in entries {
-                    if wanted(Page(u64::from_ne_bytes(*entry))) {
+                    if is_requested(Page(u64::from_ne_bytes(*entry))) {
                         match out.last_mut() {
                             Some(last) if last.end == address => last.end += self.page,
                             _ => out.push(Range::new(address, address + self.page)),
@@ -97,15 +101,15 @@ impl PageMap {
         Ok(out)
     }
 
-    /// The pages in the wanted state of all mappings that fit.
+    /// The pages in the requested state of all mappings that fit.
     pub(crate) fn find_in(
         &self,
         mappings: impl Fn(&Mapping) -> bool,
-        wanted: impl Fn(Page) -> bool,
+        is_requested: impl Fn(Page) -> bool,
     ) -> io::Result<Vec<Range>> {
         let ranges: Vec<_> =
             self.mappings.iter().filter(|m| mappings(m)).map(|m| m.range).collect();
-        self.find(&ranges, wanted)
+        self.find(&ranges, is_requested)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What this machine offers, and what processes hold.
+//! The means of this machine, and the memory that processes hold.
 
 use std::fmt;
 use std::io;
@@ -8,7 +8,8 @@ use majordomo_memory::MemoryCgroup;
 
 use crate::error::PagingError;
 use crate::held::Held;
-use crate::pagemap::PageMap;
+use crate::mappings::Mapping;
+use crate::pagemap::{Page, PageMap};
 use crate::process::Process;
 use crate::swap::Swap;
 use crate::working_set::WorkingSet;
@@ -20,7 +21,7 @@ pub struct Means {
     pub(crate) advises: bool,
     /// The memory of other processes may be read.
     pub(crate) reads: bool,
-    /// Cgroups can be told to reclaim.
+    /// Cgroups can be made to reclaim.
     pub(crate) reclaims: bool,
 }
 
@@ -33,7 +34,7 @@ impl Means {
 
     /// Whether pages are read again before the program asks for them; else each costs a fault.
     #[must_use]
-    pub fn reads_ahead(self) -> bool {
+    pub fn prefetches(self) -> bool {
         self.advises || self.reads
     }
 }
@@ -51,7 +52,7 @@ impl fmt::Display for Means {
     }
 }
 
-/// Pages programs out and in. What it offers was found out by a trial ([`try_paging`](crate::try_paging)).
+/// Pages programs out and in, by means that a trial has found ([`try_paging`](crate::try_paging)).
 #[derive(Clone, Debug)]
 pub struct Pager {
     pub(crate) root: PathBuf,
@@ -77,7 +78,7 @@ impl Pager {
         Swap::read(&self.root)
     }
 
-    /// What the processes hold now; with their own cgroup, its swap cache as well. Blocks for about a millisecond per
+    /// The memory that the processes hold now; with their own cgroup, its swap cache as well. Blocks for about a millisecond per
     /// 100 MiB, and does not touch the memory of the processes.
     #[must_use]
     pub fn held(&self, members: &[Process], cgroup: Option<&MemoryCgroup>) -> Held {
@@ -87,7 +88,7 @@ impl Pager {
 
     /// The pages that the processes have touched since they were last paged out. Without a page-out before it, that is
     /// all of their memory. Read it before the next page-out, and [`WorkingSet::merge`] it only if the program was used:
-    /// a wake that nobody used teaches nothing. Where [`Means`] has no advice, pages that were read ahead count as touched.
+    /// a wake without a use teaches nothing. Where [`Means`] has no advice, prefetched pages count as touched.
     ///
     /// Blocks for milliseconds. A process that has ended has none.
     #[must_use]
@@ -95,7 +96,7 @@ impl Pager {
         let mut set = WorkingSet::default();
         for process in members {
             let Ok(map) = PageMap::open(&self.root, process) else { continue };
-            if let Ok(ranges) = map.find_in(|m| m.may_be_paged(), |page| page.is_own()) {
+            if let Ok(ranges) = map.find_in(Mapping::may_be_paged, Page::is_own) {
                 set.record(process.pid(), &ranges);
             }
         }

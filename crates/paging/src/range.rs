@@ -28,14 +28,20 @@ pub(crate) fn total(ranges: &[Range]) -> u64 {
     ranges.iter().map(|range| range.len()).sum()
 }
 
+/// The address of each page.
+pub(crate) fn pages(ranges: &[Range]) -> Vec<u64> {
+    let page = rustix::param::page_size();
+    ranges.iter().flat_map(|range| (range.start..range.end).step_by(page)).collect()
+}
+
 /// The parts of `ranges` that are inside of `other`. Both are sorted and free of overlaps.
 pub(crate) fn common(ranges: &[Range], other: &[Range]) -> Vec<Range> {
     let mut out = Vec::new();
     let mut others = other.iter().peekable();
     for &range in ranges {
         while others.next_if(|o| o.end <= range.start).is_some() {}
-        let mut ahead = others.clone();
-        while let Some(o) = ahead.next_if(|o| o.start < range.end) {
+        let mut rest = others.clone();
+        while let Some(o) = rest.next_if(|o| o.start < range.end) {
             out.extend(range.within(*o));
         }
     }

@@ -79,3 +79,59 @@ pub(crate) fn swap_room(cgroup: &MemoryCgroup) -> Option<ByteSize> {
     });
     rooms.min()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn cgroup(version: CgroupVersion, name: &str) -> MemoryCgroup {
+        let mount =
+            std::env::temp_dir().join(format!("majordomo-reclaim-{}-{name}", std::process::id()));
+        let dir = mount.join("app");
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("cgroup.procs"), "").unwrap();
+        fs::write(mount.join("cgroup.procs"), "").unwrap();
+        MemoryCgroup::at(version, mount, dir)
+    }
+
+    fn read(dir: &Path, file: &str) -> String {
+        fs::read_to_string(dir.join(file)).unwrap()
+    }
+
+    #[test]
+    fn v2_reclaims_anonymous_pages_in_pieces_and_v1_all() {
+        let limit = Limit::begin(Duration::from_secs(60));
+        let v2 = cgroup(CgroupVersion::V2, "v2");
+        assert!(!is_offered(&v2));
+        fs::write(v2.dir().join("memory.reclaim"), "").unwrap();
+        assert!(is_offered(&v2));
+        reclaim(&v2, ByteSize::mib(33), &limit).unwrap();
+        assert_eq!(read(v2.dir(), "memory.reclaim"), format!("{} swappiness=max", 1 << 20));
+
+        let v1 = cgroup(CgroupVersion::V1, "v1");
+        fs::write(v1.dir().join("memory.force_empty"), "").unwrap();
+        reclaim(&v1, ByteSize::mib(1), &limit).unwrap();
+        assert_eq!(read(v1.dir(), "memory.force_empty"), "0");
+        for cgroup in [v1, v2] {
+            let _ = fs::remove_dir_all(cgroup.dir().parent().unwrap());
+        }
+    }
+
+    #[test]
+    fn room_in_swap_is_the_smallest_of_the_cgroup_and_those_above() {
+        let v2 = cgroup(CgroupVersion::V2, "room");
+        let top = v2.dir().parent().unwrap().to_owned();
+        assert_eq!(swap_room(&v2), None);
+        fs::write(top.join("memory.swap.max"), (10 << 20).to_string()).unwrap();
+        fs::write(top.join("memory.swap.current"), (7 << 20).to_string()).unwrap();
+        assert_eq!(swap_room(&v2), Some(ByteSize::mib(3)));
+        fs::write(v2.dir().join("memory.swap.max"), "0\n").unwrap();
+        assert_eq!(swap_room(&v2), Some(ByteSize::ZERO));
+        fs::write(v2.dir().join("memory.swap.max"), "max\n").unwrap();
+        assert_eq!(swap_room(&v2), Some(ByteSize::mib(3)));
+        let _ = fs::remove_dir_all(top);
+    }
+}

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use crate::advice::{Advice, advise, read_pages};
 use crate::clock::Limit;
-use crate::page_in::pages_of;
-use crate::pagemap::PageMap;
+use crate::pagemap::{Page, PageMap};
 use crate::process::Process;
-use crate::range::{Range, common, in_pieces, total};
+use crate::range::{Range, common, in_pieces, pages, total};
 
 /// Read and paged out at once: of so few pages the program touches hardly one in between.
 const PIECE: u64 = 4 << 20;
@@ -29,10 +28,10 @@ pub(crate) fn free(
     limit: &Limit,
 ) -> io::Result<u64> {
     let mut passed = 0;
-    let swapped = map.find(ranges, |page| page.is_swapped())?;
+    let swapped = map.find(ranges, Page::is_swapped)?;
     let mut failed = None;
     in_pieces(&swapped, PIECE, usize::MAX, |piece| {
-        let done = read_pages(process, &pages_of(piece))
+        let done = read_pages(process, &pages(piece))
             .and_then(|()| advise(process, piece, Advice::PageOut));
         failed = done.err();
         passed += total(piece);
@@ -42,9 +41,10 @@ pub(crate) fn free(
         return Err(error);
     }
     for _ in 0..N_ROUNDS {
-        let present = map.find(ranges, |page| page.is_own())?;
+        let present = map.find(ranges, Page::is_own)?;
         let written = common(&present, &swapped);
-        if total(&written) < REST || limit.is_over() || process.ends_within(PAUSE.min(limit.left())) {
+        if total(&written) < REST || limit.is_over() || process.ends_within(PAUSE.min(limit.left()))
+        {
             break;
         }
         advise(process, &written, Advice::PageOut)?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use majordomo_core::ByteSize;
 
-/// What a swap device writes to.
+/// The medium of a swap device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SwapKind {

@@ -1,4 +1,4 @@
-//! What this machine offers, found out on a child process of our own: it is paged out, the bytes are proven to be free, it
+//! The means of this machine, found on a child process of our own: the child is paged out, the bytes are proven to be free, it
 //! is paged in, and its memory is still right.
 //!
 //! The child is `dd` with an output buffer of 8 MiB: it fills the buffer from its standard input, and then waits until its
@@ -16,8 +16,9 @@ use majordomo_memory::MemoryCgroup;
 use crate::advice::{Advice, advise, read_pages};
 use crate::clock::Limit;
 use crate::error::{NotOffered, NotOfferedKind};
+use crate::mappings::Mapping;
 use crate::page_out::PagedOut;
-use crate::pagemap::PageMap;
+use crate::pagemap::{Page, PageMap};
 use crate::pager::{Means, Pager};
 use crate::process::Process;
 use crate::range::Range;
@@ -43,7 +44,10 @@ const TIME_OUT: Duration = Duration::from_millis(700);
 /// The reason why it is not offered, and what would help.
 pub fn try_paging(root: &Path, cgroups: Option<&MemoryCgroup>) -> Result<Pager, NotOffered> {
     if !cfg!(target_os = "linux") {
-        return Err(NotOffered::new(NotOfferedKind::System, "programs are paged out on Linux only"));
+        return Err(NotOffered::new(
+            NotOfferedKind::System,
+            "programs are paged out on Linux only",
+        ));
     }
     let swap = Swap::read(root).map_err(|error| failed(format!("/proc/swaps: {error}")))?;
     check_swap(&swap)?;
@@ -100,7 +104,8 @@ impl Subject {
             .transpose()
             .map_err(|error| failed(format!("no cgroup for the trial: {error}")))?;
         let started = start::dd(cgroup.as_ref().map(|c| &c.0));
-        let mut child = started.map_err(|error| failed(format!("the trial needs `dd`: {error}")))?;
+        let mut child =
+            started.map_err(|error| failed(format!("the trial needs `dd`: {error}")))?;
         let opened = Process::open(child.id());
         let (process, is_filled) = match opened {
             Ok(process) => (process, start::has_output(&child, limit.left())),
@@ -112,7 +117,11 @@ impl Subject {
             }
         };
         let subject = Self { members: [process], child, cgroup, limit };
-        if is_filled { Ok(subject) } else { Err(failed("`dd` did not start in time".to_owned())) }
+        if is_filled {
+            Ok(subject)
+        } else {
+            Err(failed("`dd` did not start within a second".to_owned()))
+        }
     }
 
     fn process(&self) -> &Process {
@@ -120,11 +129,12 @@ impl Subject {
         process
     }
 
-    /// What the kernel permits.
+    /// The means that the kernel permits.
     fn means(&self, root: &Path) -> Result<Means, NotOffered> {
         let process = self.process();
         let page = self.first_page(root);
-        let page = page.map_err(|error| no_right(&format!("its memory cannot be seen: {error}")))?;
+        let page =
+            page.map_err(|error| no_right(&format!("its memory cannot be seen: {error}")))?;
         let advised = advise(process, &[page], Advice::PageOut);
         let means = Means {
             advises: advised.is_ok(),
@@ -145,7 +155,7 @@ impl Subject {
 
     fn first_page(&self, root: &Path) -> io::Result<Range> {
         let map = PageMap::open(root, self.process())?;
-        let pages = map.find_in(|mapping| mapping.may_be_paged(), |page| page.is_own())?;
+        let pages = map.find_in(Mapping::may_be_paged, Page::is_own)?;
         let first = pages.first().map(|range| range.start);
         let start = first.ok_or_else(|| io::Error::other("the child has no memory"))?;
         Ok(Range::new(start, start + map.page()))
@@ -153,9 +163,9 @@ impl Subject {
 
     fn page_out(&self, pager: &Pager) -> Result<PagedOut, NotOffered> {
         let cgroup = self.cgroup.as_ref().map(|cgroup| &cgroup.0);
-        let out = pager
-            .page_out(&self.members, cgroup, None, TIME_OUT)
-            .map_err(|error| failed(format!("the trial's child could not be paged out: {error}")))?;
+        let out = pager.page_out(&self.members, cgroup, None, TIME_OUT).map_err(|error| {
+            failed(format!("the trial's child could not be paged out: {error}"))
+        })?;
         if out.freed < SIZE.scaled(ENOUGH) {
             let PagedOut { freed, after, completed, .. } = out;
             let why = format!(
@@ -182,7 +192,11 @@ impl Subject {
                 Some(Err(error)) => {
                     return Err(failed(format!("the trial's child did not go on: {error}")));
                 }
-                _ => return Err(failed("the trial's child did not go on in time".to_owned())),
+                _ => {
+                    return Err(failed(
+                        "the trial's child did not go on within a second".to_owned(),
+                    ));
+                }
             }
         }
         if content != pattern() {

@@ -62,6 +62,40 @@ fn v2_limits_by_max_and_high() {
 }
 
 #[test]
+fn unmapped_swap_cache_counts_as_available() {
+    let check = |f: &Fixture, dir: &str, stat: &str, want_mib: u64| {
+        f.put(&format!("{dir}/memory.stat"), stat);
+        let cgroup = MemoryCgroup::of_self(f.root()).unwrap().unwrap();
+        assert_eq!(cgroup.unmapped_swap_cache().unwrap(), ByteSize::mib(want_mib), "{stat}");
+        let of_files = ByteSize::mib(20);
+        assert_eq!(cgroup.working_set().unwrap(), ByteSize::mib(500 - want_mib) - of_files);
+        let available = cgroup.bound().unwrap().unwrap().available;
+        assert_eq!(available, ByteSize::mib(524 + want_mib) + of_files);
+    };
+    let mib = |n: u64| n * MIB;
+    let limit = (1024 * MIB).to_string();
+    let v1 = Fixture::v1("/g");
+    v1.v1_cgroup("", V1_UNLIMITED, 0, 0);
+    v1.v1_cgroup("/g", &limit, 500 * MIB, 0);
+    let v2 = Fixture::v2("/g");
+    v2.v2_cgroup("/g", &limit, "max", 500 * MIB, 0);
+    // Swap cache that is mapped is in the anonymous memory already; an older kernel counts none.
+    for (cached, anonymous, want_mib) in [(200, 100, 200), (200, 250, 150), (0, 100, 0)] {
+        let (cached, anonymous, file) = (mib(cached), mib(anonymous), mib(100));
+        let stat = format!(
+            "cache 1\ntotal_cache {file}\ntotal_rss {anonymous}\ntotal_swapcached {cached}\ntotal_inactive_file {}\n",
+            mib(20)
+        );
+        check(&v1, "sys/fs/cgroup/memory/g", &stat, want_mib);
+        let stat = format!(
+            "anon {anonymous}\nfile {file}\nswapcached {cached}\ninactive_file {}\n",
+            mib(20)
+        );
+        check(&v2, "sys/fs/cgroup/g", &stat, want_mib);
+    }
+}
+
+#[test]
 fn without_limits_the_machine_bounds() {
     let unlimited = Fixture::v2("/free");
     unlimited.v2_cgroup("/free", "max", "max", 10 * MIB, 0);

@@ -1,0 +1,70 @@
+//! The offer, or the reason why there is none: on fixture directories and on this machine.
+
+use std::path::Path;
+use std::process::Command;
+
+use libtest_mimic::Trial;
+use majordomo_paging::{NotOfferedKind, try_paging};
+
+use crate::eventually::eventually;
+use crate::fixture::{Fixture, add, cgroups, pager, required};
+use crate::subject::Subject;
+
+pub(crate) fn tests(tests: &mut Vec<Trial>) {
+    add(tests, "offered::machine_without_swap_names_the_way_out", without_swap);
+    add(tests, "offered::full_swap_is_named_with_its_figures", full_swap);
+    add(tests, "offered::trial_leaves_no_child_and_no_cgroup", leaves_nothing);
+    add(
+        tests,
+        "offered::without_the_capability_cgroups_are_reclaimed_or_nothing_is_offered",
+        rights,
+    );
+}
+
+fn without_swap() {
+    let f = Fixture::with_swaps("");
+    let why = try_paging(f.root(), None).unwrap_err();
+    assert_eq!(why.kind(), NotOfferedKind::NoSwap);
+    let text = why.to_string();
+    assert!(text.contains("majordomo setup swap") && text.contains("no swap"), "{text}");
+}
+
+fn full_swap() {
+    let f = Fixture::with_swaps("/swapfile file 1048576 1047552 -2\n");
+    let text = try_paging(f.root(), None).unwrap_err().to_string();
+    assert!(text.contains("swap is full (1 MiB of 1 GiB free)"), "{text}");
+}
+
+fn leaves_nothing() {
+    let Some(_) = pager() else { return };
+    let own = std::process::id();
+    let children = Command::new("ps").args(["--ppid", &own.to_string(), "-o", "comm="]).output();
+    if let Ok(children) = children {
+        let text = String::from_utf8_lossy(&children.stdout).into_owned();
+        assert!(!text.contains("dd"), "{text}");
+    }
+    if let Some(cgroup) = cgroups() {
+        let dir = cgroup.child(&format!("majordomo-trial-{own}")).dir().to_owned();
+        eventually("the cgroup of the trial to be removed", || !dir.exists());
+    }
+}
+
+fn rights() {
+    let Some(_) = pager() else { return };
+    let command = ["setpriv", "--bounding-set=-sys_nice"];
+    let probe = Command::new(command[0]).args([command[1], "true"]).status();
+    let can_drop = probe.is_ok_and(|status| status.success());
+    let Some(()) = required(can_drop.then_some(()).ok_or("setpriv cannot drop a capability"))
+    else {
+        return;
+    };
+    let mut subject = Subject::start_through(&command);
+    let text = subject.ask("offered alone");
+    assert!(text.starts_with("NoRight: ") && text.contains("CAP_SYS_NICE"), "{text}");
+    assert!(text.contains("Delegate=memory"), "{text}");
+    if cgroups().is_some() {
+        let text = subject.ask("offered cgroups");
+        assert!(text.starts_with("reclaim of cgroups; pages are read again"), "{text}");
+    }
+    assert!(Path::new("/proc").exists());
+}
