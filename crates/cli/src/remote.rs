@@ -7,6 +7,7 @@ mod call;
 mod command;
 mod events;
 mod leases;
+mod load_path;
 mod progress;
 mod state;
 mod status;

@@ -31,6 +31,7 @@ mod failure;
 mod hint;
 mod id;
 mod level;
+mod load_stage;
 mod printable;
 mod refusal;
 mod rung;
@@ -62,6 +63,7 @@ pub use id::{
     CommandId, ComponentId, ComponentKey, IncarnationId, NameError, OpId, StepId, WaiterId,
 };
 pub use level::{PressureLevel, Priority};
+pub use load_stage::{LoadStage, StageTime, learned_time};
 pub use printable::{
     Quoted, printable, printable_json, quoted, quoted_path, quoted_start, start_of, start_within,
 };

@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{ByteSize, ComponentId, ComponentState, Endpoint, Moment, PressureLevel, Priority};
+use crate::{
+    ByteSize, ComponentId, ComponentState, Endpoint, Moment, PressureLevel, Priority, StageTime,
+};
 
 /// A value in a section of the status.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +95,8 @@ pub struct ComponentStatus {
     pub last_use: Option<Moment>,
     /// The learned load time.
     pub load_time: Option<Duration>,
+    /// When its loads reach their stages, in that order; filled in by the shell.
+    pub load_stages: Vec<StageTime>,
     /// The cause of the state, in words.
     pub cause: String,
     /// Set while health probes fail and the component is kept because clients hold leases.

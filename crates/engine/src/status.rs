@@ -49,6 +49,7 @@ impl Engine {
                 failures: e.failures().n_total(),
                 last_use: e.last_use(),
                 load_time: e.figures().load_time(),
+                load_stages: Vec::new(),
                 probe_failing: e.probes().failing().cloned(),
                 cause: e.cause().map(ToString::to_string).unwrap_or_default(),
                 retry_at: e.next_attempt(),

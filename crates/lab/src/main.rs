@@ -13,6 +13,7 @@ mod load;
 mod paired;
 mod planted;
 mod pretrain;
+mod readiness;
 mod replay;
 mod soak;
 mod stress;
@@ -42,6 +43,8 @@ enum Command {
     Intents(intents::Args),
     /// Train the table of n-grams that ships with the predictor
     Pretrain(pretrain::Args),
+    /// Measure how late a program that is ready is taken as ready
+    Readiness(readiness::Args),
     /// Replay usage traces against eviction and preloading policies
     Replay(replay::Args),
     /// Soak a real manager in real time, or simulate days; with faults, and every invariant checked
@@ -60,6 +63,9 @@ enum Command {
     /// Be a component of a test
     #[command(hide = true)]
     Answer(assistant::stand_in::AnswerArgs),
+    /// Be a program that opens its port late
+    #[command(hide = true)]
+    Late(readiness::LateArgs),
     /// Be a component of a soak
     #[command(hide = true)]
     Component(soak::component::Args),
@@ -78,6 +84,7 @@ fn main() -> ExitCode {
         Command::Hog(args) => hog::run(&args),
         Command::Intents(args) => intents::run(&args),
         Command::Pretrain(args) => pretrain::run(&args),
+        Command::Readiness(args) => readiness::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Stress(args) => {
             return stress::run(&args).unwrap_or_else(|error| failed(&error));
@@ -86,6 +93,7 @@ fn main() -> ExitCode {
         Command::LoadServer(args) => load::serve(&args),
         Command::SoakSubject(args) => soak::subject::run(&args),
         Command::Serve(args) => assistant::stand_in::serve(&args),
+        Command::Late(args) => readiness::late(&args),
         Command::Answer(args) => return assistant::stand_in::answer(&args),
         Command::Component(args) => return soak::component::run(&args),
     };

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentId, StateStore, StoreError, StoreOp};
-use majordomo_runtime::state::{FILE, RedbStore, measured};
+use majordomo_runtime::state::{FILE, RedbStore, forget, measured};
 
 use crate::error::BuildError;
 
@@ -133,7 +133,7 @@ impl StoredState {
     /// # Errors
     /// When it cannot be written; nothing is forgotten then.
     pub fn forget(&self, component: &ComponentId) -> Result<usize, StoreError> {
-        measured::forget(&self.store, std::slice::from_ref(component))
+        forget(&self.store, std::slice::from_ref(component))
     }
 
     /// Forgets everything; says how many values there were. Blocking.

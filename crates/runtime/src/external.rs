@@ -5,17 +5,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{ComponentId, Endpoint};
+use majordomo_core::{ComponentId, Endpoint, LoadStage};
 use majordomo_registry::{ExternalSpec, ReadySpec, ServiceRequest};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::cancel::next_order;
+use crate::load_clock::LoadClock;
 use crate::logs::{LogBuffer, LogStream};
+use crate::polling::Pauses;
 use crate::process::http::{self, RequestError};
 
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// A service that does not get ready has so long of its load's deadline to be put to sleep again, at most a part of it.
 const SLEEP_DEADLINE: Duration = Duration::from_secs(5);
 const SLEEP_SHARE: u32 = 5;
@@ -42,6 +42,12 @@ pub(crate) struct Service {
     hurry: Notify,
 }
 
+/// The time that a load usually takes, and where its stages are recorded.
+pub(crate) struct Course {
+    pub(crate) usual: Option<Duration>,
+    pub(crate) clock: Arc<LoadClock>,
+}
+
 /// How far a load has come.
 #[derive(Debug, Default)]
 struct Progress {
@@ -59,6 +65,7 @@ impl Service {
         spec: ExternalSpec,
         deadline: Duration,
         logs: Arc<LogBuffer>,
+        course: Course,
         mut cancel: watch::Receiver<Option<Duration>>,
     ) -> Result<Self, ExternalError> {
         let for_sleep = match (&spec.wake, &spec.sleep) {
@@ -71,7 +78,7 @@ impl Service {
         let outcome = tokio::select! {
             biased;
             order = next_order(&mut cancel) => Err((ExternalError::Cancelled, order)),
-            got = timeout_at(until, service.get_ready(&mut progress)) => match got {
+            got = timeout_at(until, service.get_ready(&course, &mut progress)) => match got {
                 Ok(got) => got.map_err(|error| (error, for_sleep)),
                 Err(_) => Err((ExternalError::NeverReady {
                     url: service.spec.url.to_string(),
@@ -113,9 +120,13 @@ impl Service {
         }
     }
 
-    async fn get_ready(&self, progress: &mut Progress) -> Result<(), ExternalError> {
+    async fn get_ready(
+        &self,
+        course: &Course,
+        progress: &mut Progress,
+    ) -> Result<(), ExternalError> {
         let why = &mut progress.why;
-        let mut pause = FIRST_PAUSE;
+        let pauses = Pauses::begin(course.usual);
         if let Some(wake) = &self.spec.wake {
             *why = format!("no answer to {wake}");
             loop {
@@ -130,17 +141,16 @@ impl Service {
                     Err((false, last)) => *why = last,
                 }
                 progress.may_be_awake = false;
-                sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                pauses.pause().await;
             }
+            course.clock.reached(LoadStage::Wake);
         }
         "no answer to its probe".clone_into(why);
-        let mut pause = FIRST_PAUSE;
         while let Err(last) = self.probe().await {
             *why = last;
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pauses.pause().await;
         }
+        course.clock.reached(LoadStage::Ready);
         Ok(())
     }
 

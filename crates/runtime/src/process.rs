@@ -14,6 +14,7 @@ use std::time::Duration;
 use majordomo_core::{ByteSize, ComponentId, OpId};
 use majordomo_registry::ProcessSpec;
 
+use crate::load_clock::LoadClock;
 use crate::logs::LogBuffer;
 
 mod bound;
@@ -111,4 +112,8 @@ pub struct StartContext {
     pub deadline: Duration,
     /// The log of its output.
     pub logs: Arc<LogBuffer>,
+    /// The learned time of such a load; it says how often the program is asked whether it is ready.
+    pub usual: Option<Duration>,
+    /// Where the stages of the load are recorded.
+    pub clock: Arc<LoadClock>,
 }

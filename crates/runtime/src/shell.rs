@@ -18,6 +18,7 @@ mod measure;
 mod pressure;
 mod remember;
 mod slots;
+mod stages;
 mod surroundings;
 mod taken;
 mod trim;
@@ -46,6 +47,7 @@ use crate::component_thread;
 use crate::events::EventLog;
 use crate::footprint::Sampler;
 use crate::lease::Incarnation;
+use crate::load_clock::LoadClock;
 use crate::loader::Factory;
 use crate::logs::LogBuffer;
 use crate::message::Waiting;
@@ -131,6 +133,8 @@ pub(crate) struct Running {
     pub cancelled: Arc<AtomicBool>,
     /// Stops a process' load within the time sent; a later, shorter time hastens it.
     pub cancel: Option<watch::Sender<Option<Duration>>>,
+    /// When the load reached its stages.
+    pub clock: Arc<LoadClock>,
     /// Ends an async builtin's load.
     pub abort: Option<tokio::task::AbortHandle>,
     pub was_cancelled: bool,

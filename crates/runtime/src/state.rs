@@ -12,15 +12,18 @@ use majordomo_core::{StateStore, StoreError, StoreOp};
 use redb::{Database, ReadableDatabase, ReadableTable};
 
 mod error;
+mod forget;
 mod format;
 mod host;
 pub mod measured;
 mod open;
+pub mod stages;
 
 use format::{FRESH, VALUES, checked, seal_into, sealed_len};
 use open::Home;
 
 pub use error::{SetAside, StateError, is_full_disk};
+pub use forget::forget;
 pub use format::{FILE, LOCK};
 pub use host::host_hash;
 

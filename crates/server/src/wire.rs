@@ -30,8 +30,8 @@ pub use reload::{ChangeKind, ComponentChange, Reload, Reloaded, SettingChange};
 pub use state::{Figures, Forget, Forgotten, Remembered, StoredValue};
 pub(crate) use status::Holders;
 pub use status::{
-    Component, DeclaredMemory, Endpoint, Figure, Health, Info, LeaseHolder, ProbeFailing, State,
-    Status,
+    Component, DeclaredMemory, Endpoint, Figure, Health, Info, LeaseHolder, LoadStage,
+    ProbeFailing, State, Status,
 };
 
 /// The version of this program and of the client in it.

@@ -83,6 +83,9 @@ pub(crate) struct StatusArgs {
 pub(crate) struct WhyArgs {
     /// The component
     pub name: String,
+    /// Show the stages of its loads and the time that each takes
+    #[arg(long)]
+    pub load: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -105,6 +105,10 @@ impl Remote {
 
     pub(super) async fn why(&self, args: &WhyArgs) -> anyhow::Result<Exit> {
         let why = self.client.why(&args.name).await?;
+        if args.load {
+            self.show(&why.component, super::load_path::lines)?;
+            return Ok(Exit::Success);
+        }
         self.show(&why, |Why { component: c, events }| {
             let for_ms = print::span(span(c.for_ms));
             let mut lines = vec![format!("{}, for {for_ms}: {}", line(c), c.cause)];

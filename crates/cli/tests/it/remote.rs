@@ -123,9 +123,12 @@ fn verbs_about_components() {
     check(&["why", "music"], 0, &["music is unloaded", "loading -> ready"], &[]);
     check(&["events", "--last", "3"], 0, &["->"], &[]);
     check(&["reload"], 0, &["no changes"], &[]);
+    check(&["why", "--load", "mail"], 0, &["no load of mail was measured yet"], &[]);
     check(&["load", "mail"], 0, &["mail is ready"], &[]);
     check(&["logs", "mail"], 0, &["up", "oops", "ready, process"], &[]);
     check(&["logs", "mail", "--last", "1"], 0, &[], &[]);
+    let stages = ["mail loads in about", "STAGE", "\nspawn ", "\nfirst output ", "\nready "];
+    check(&["why", "--load", "mail"], 0, &stages, &[]);
     check(&["unload", "mail", "--force"], 0, &["mail is unloaded"], &[]);
     server.stop().check(0, &["listening at"], &["stopping"]);
     assert!(!world.socket().exists(), "nothing is left behind");

@@ -284,6 +284,8 @@ fn learned_data_is_shown_exported_and_forgotten() {
     assert!(!left.out.contains("\na  ") && left.out.contains("\nb  "), "{}", left.out);
     let status = world.run(&["status", "--json"]).json().swap_remove(0);
     assert!(status["components"][0]["load_time_ms"].is_null(), "{status}");
+    assert!(status["components"][0]["load_stages"].is_null(), "{status}");
+    assert_eq!(status["components"][1]["load_stages"][0]["stage"], "spawn", "{status}");
     world.run(&["run", "play"]).check(0, &[], &[]);
     let usage = ["state", "export", "--usage"];
     world.run(&usage).check(0, &["me\t", "\ta\n"], &[]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, Moment};
+use majordomo_core::{ByteSize, Moment, learned_time};
 use majordomo_memory::{Learned, Needs};
 
 use crate::LoadReport;
@@ -86,10 +86,7 @@ impl Figures {
         outdated: bool,
         now: Moment,
     ) {
-        self.load_time = Some(match self.load_time {
-            Some(known) => known.mul_f64(0.7) + took.mul_f64(0.3),
-            None => took,
-        });
+        self.load_time = Some(learned_time(self.load_time, took));
         self.interval_since = now;
         (self.first_use, self.too_large_since, self.over_limit_since) = (None, None, None);
         self.trim_failed = false;

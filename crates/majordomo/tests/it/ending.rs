@@ -1,6 +1,6 @@
 //! The end: shutdown by hand and by dropping, what it refuses, and what it leaves behind.
 
-use majordomo::{ByteSize, Priority, StdinMode};
+use majordomo::{ByteSize, LoadStage, Priority, StageTime, StdinMode};
 
 use crate::eventually::{eventually, until};
 use crate::support::{
@@ -146,6 +146,38 @@ fn measured_figures_survive_a_restart() {
         let other = world.builder(vec![spec().version("2")]);
         let manager = other.state_dir(world.path("state")).start().await.unwrap();
         assert_eq!(manager.plan_for(&["a"]).await.unwrap().loads[0].bytes, ByteSize::mib(12));
+        manager.shutdown(None).await;
+    });
+}
+
+#[test]
+fn load_stages_survive_a_restart_and_belong_to_their_configuration() {
+    run(async {
+        let world = World::new();
+        let start = |version: &str| {
+            let spec = world.program("a", UP).version(version);
+            world.builder(vec![spec]).state_dir(world.path("state")).start()
+        };
+        let manager = start("1").await.unwrap();
+        assert!(status(&manager, "a").await.load_stages.is_empty());
+        drop(lease(&manager, "a").await.unwrap());
+        let learned = status(&manager, "a").await.load_stages;
+        let stages: Vec<_> = learned.iter().map(|s| s.stage).collect();
+        assert_eq!(stages, [LoadStage::Spawn, LoadStage::FirstOutput, LoadStage::Ready]);
+        assert!(learned.iter().all(|s| s.last == Some(s.learned)), "{learned:?}");
+        manager.shutdown(None).await;
+
+        let manager = start("1").await.unwrap();
+        let kept = status(&manager, "a").await.load_stages;
+        let micros = |times: &[StageTime]| -> Vec<_> {
+            times.iter().map(|s| (s.stage, s.learned.as_micros())).collect()
+        };
+        assert_eq!(micros(&kept), micros(&learned));
+        assert!(kept.iter().all(|s| s.last.is_none()), "{kept:?}");
+        manager.shutdown(None).await;
+
+        let manager = start("2").await.unwrap();
+        assert!(status(&manager, "a").await.load_stages.is_empty());
         manager.shutdown(None).await;
     });
 }

@@ -6,12 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use majordomo_core::LoadStage;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::lines::{LineCutter, Piece};
 use super::{LogBuffer, LogStream};
+use crate::load_clock::LoadClock;
 use crate::stdio::Tap;
 
 const BUFFER: usize = 8 << 10;
@@ -61,13 +63,14 @@ impl Watch {
 }
 
 /// Reads `pipe` to its end. A line that contains the watch's text fires it. With a tap, the lines of the protocol do not
-/// reach the log.
+/// reach the log. The first bytes are a stage of the load that `clock` is of.
 pub(crate) async fn pump(
     mut pipe: impl AsyncRead + Unpin,
     log: Arc<LogBuffer>,
     stream: LogStream,
     mut watch: Option<Watch>,
     mut tap: Option<Tap>,
+    mut clock: Option<Arc<LoadClock>>,
 ) {
     let mut cutter = LineCutter::new(log.config().max_line_bytes);
     let mut buffer = vec![0; BUFFER];
@@ -88,6 +91,9 @@ pub(crate) async fn pump(
             // An error on a pipe is as final as its end.
             _ => break,
         };
+        if let Some(clock) = clock.take() {
+            clock.reached(LoadStage::FirstOutput);
+        }
         // Logged first, so that the task woken by the text finds it in the log.
         let was_dirty = cutter.is_dirty();
         match &mut tap {
@@ -157,7 +163,8 @@ mod tests {
         let log = Arc::new(LogBuffer::default());
         let (mut child, pipe) = tokio::io::duplex(64);
         let (watch, mut seen) = Watch::new("password:");
-        let task = tokio::spawn(pump(pipe, Arc::clone(&log), LogStream::Stdout, Some(watch), None));
+        let pumped = pump(pipe, Arc::clone(&log), LogStream::Stdout, Some(watch), None, None);
+        let task = tokio::spawn(pumped);
         child.write_all(b"up\nEnter pass").await.unwrap();
         pass(PATIENCE / 2).await;
         child.write_all(b"word: ").await.unwrap();
@@ -181,7 +188,8 @@ mod tests {
     async fn a_progress_bar_keeps_its_newest_updates_and_pushes_nothing_out() {
         let log = Arc::new(LogBuffer::default());
         let (mut child, pipe) = tokio::io::duplex(1 << 20);
-        let task = tokio::spawn(pump(pipe, Arc::clone(&log), LogStream::Stderr, None, None));
+        let pumped = pump(pipe, Arc::clone(&log), LogStream::Stderr, None, None, None);
+        let task = tokio::spawn(pumped);
         child.write_all(b"plain start\n").await.unwrap();
         for i in 0..100_000 {
             child.write_all(format!("\rloading {i}").as_bytes()).await.unwrap();

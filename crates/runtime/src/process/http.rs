@@ -84,12 +84,24 @@ pub(super) async fn request(
     method: Method,
     path: &str,
 ) -> Result<u16, RequestError> {
+    request_watched(endpoint, method, path, || ()).await
+}
+
+/// The same; calls `connected` once there is a connection.
+pub(super) async fn request_watched(
+    endpoint: &Endpoint,
+    method: Method,
+    path: &str,
+    connected: impl Fn(),
+) -> Result<u16, RequestError> {
     if let Some(address) = endpoint.address() {
         let stream = TcpStream::connect(address).await.map_err(RequestError::NoConnection)?;
+        connected();
         exchange(stream, method.word(), &address.to_string(), path).await
     } else {
         let socket = endpoint.socket.as_deref().unwrap_or(Path::new(""));
         let stream = UnixStream::connect(socket).await.map_err(RequestError::NoConnection)?;
+        connected();
         exchange(stream, method.word(), "localhost", path).await
     }
 }

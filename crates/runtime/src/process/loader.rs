@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use majordomo_core::LoadStage;
 use majordomo_registry::{ReadySpec, StdinMode};
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
@@ -121,6 +122,7 @@ impl ProcessLoader {
             Err(Failure { error, port_taken: true }) if Instant::now() < until => {
                 let remark = format!("its port was taken, starting it once more: {error}");
                 ctx.logs.push(LogStream::Manager, &remark);
+                ctx.clock.begin_again();
                 self.start_once(&ctx, until, &mut cancel).await.map_err(|f| f.error)
             }
             other => other.map_err(|f| f.error),
@@ -156,6 +158,7 @@ impl ProcessLoader {
             program: program.clone(),
             source,
         })?;
+        ctx.clock.reached(LoadStage::Spawn);
 
         let ready = async {
             match &ctx.spec.ready {
@@ -171,7 +174,7 @@ impl ProcessLoader {
                     }
                 }
                 how @ (ReadySpec::Connect | ReadySpec::Http(_)) => {
-                    let host = ready::until_good(how, &endpoint).await;
+                    let host = ready::until_good(how, &endpoint, ctx.usual, &ctx.clock).await;
                     // Set once: this is the only place.
                     let _ = ready_at.set(host);
                     host
@@ -214,6 +217,7 @@ impl ProcessLoader {
                     }
                     // It was ready before it ended, whichever was seen first here.
                     (false, _) if heard.saw_ready_text(&ctx.spec.ready) => {
+                        ctx.clock.reached(LoadStage::Ready);
                         ctx.logs.push(LogStream::Manager, &format!("ready, process {}", process_group.pgid));
                         Ok(process)
                     }
@@ -242,6 +246,7 @@ impl ProcessLoader {
             }
             never = sample_again_and_again(&process) => match never {},
             host = ready => {
+                ctx.clock.reached(LoadStage::Ready);
                 process.endpoint.host = host;
                 ctx.logs.push(LogStream::Manager, &format!("ready, process {}", process_group.pgid));
                 Ok(process)
@@ -308,7 +313,8 @@ impl ProcessLoader {
             if let Some(pipe) = pipe.transpose()? {
                 let watch = watches[stream as usize].take();
                 let tap = tap.take_if(|_| stream == LogStream::Stdout);
-                pumps.push(tokio::spawn(pump(pipe, Arc::clone(&ctx.logs), stream, watch, tap)));
+                let (logs, clock) = (Arc::clone(&ctx.logs), Some(Arc::clone(&ctx.clock)));
+                pumps.push(tokio::spawn(pump(pipe, logs, stream, watch, tap, clock)));
             }
         }
         let (orders, orders_seen) = watch::channel(Order::Run);

@@ -5,16 +5,16 @@
 use std::path::Path;
 use std::time::Duration;
 
-use majordomo_core::{Loopback, quoted};
+use majordomo_core::{LoadStage, Loopback, quoted};
 use majordomo_registry::ReadySpec;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::Endpoint;
 use super::http::{self, Method};
+use crate::load_clock::LoadClock;
+use crate::polling::Pauses;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// One attempt may take this long; a program that accepts and never answers is asked again then.
 const ATTEMPT: Duration = Duration::from_secs(2);
 
@@ -43,6 +43,15 @@ pub(super) fn words(how: &ReadySpec, endpoint: &Endpoint) -> String {
 
 /// Asks once; bounded by the caller.
 pub(super) async fn ask(how: &ReadySpec, endpoint: &Endpoint) -> Result<(), String> {
+    ask_watched(how, endpoint, || ()).await
+}
+
+/// The same; calls `connected` once the program takes a connection.
+async fn ask_watched(
+    how: &ReadySpec,
+    endpoint: &Endpoint,
+    connected: impl Fn(),
+) -> Result<(), String> {
     match how {
         ReadySpec::Connect => match (endpoint.port, &endpoint.socket) {
             (Some(port), _) => TcpStream::connect((endpoint.host.ip(), port)).await.map(drop),
@@ -51,29 +60,38 @@ pub(super) async fn ask(how: &ReadySpec, endpoint: &Endpoint) -> Result<(), Stri
                 UnixStream::connect(socket).await.map(drop)
             }
         }
+        .map(|()| connected())
         .map_err(|e| format!("it takes no connection: {e}")),
-        ReadySpec::Http(path) => match http::request(endpoint, Method::Get, path).await {
-            Ok(200) => Ok(()),
-            Ok(status) => Err(format!("it answered {status} instead of 200")),
-            Err(why) => Err(why.to_string()),
-        },
+        ReadySpec::Http(path) => {
+            match http::request_watched(endpoint, Method::Get, path, connected).await {
+                Ok(200) => Ok(()),
+                Ok(status) => Err(format!("it answered {status} instead of 200")),
+                Err(why) => Err(why.to_string()),
+            }
+        }
         _ => Ok(()),
     }
 }
 
-/// Asks again and again, with growing pauses, until the answer is good, and gives the address at which it was. The caller
-/// bounds the time.
-pub(super) async fn until_good(how: &ReadySpec, endpoint: &Endpoint) -> Loopback {
-    let mut pause = FIRST_PAUSE;
+/// Asks again and again, with pauses by the `usual` time of a load, until the answer is good, and gives the address at which it
+/// was. The caller bounds the time.
+pub(super) async fn until_good(
+    how: &ReadySpec,
+    endpoint: &Endpoint,
+    usual: Option<Duration>,
+    clock: &LoadClock,
+) -> Loopback {
+    let pauses = Pauses::begin(usual);
+    let connected = || clock.reached(LoadStage::PortOpen);
     loop {
         for host in places(endpoint) {
             let endpoint = Endpoint { host, ..endpoint.clone() };
-            if matches!(timeout(ATTEMPT, ask(how, &endpoint)).await, Ok(Ok(()))) {
+            if matches!(timeout(ATTEMPT, ask_watched(how, &endpoint, connected)).await, Ok(Ok(())))
+            {
                 return host;
             }
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pauses.pause().await;
     }
 }
 

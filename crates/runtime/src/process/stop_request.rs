@@ -152,7 +152,7 @@ fn pumps(
     let mut pumps = Vec::new();
     for (pipe, stream) in [(out, LogStream::Stdout), (err, LogStream::Stderr)] {
         if let Some(pipe) = pipe.transpose()? {
-            pumps.push(tokio::spawn(pump(pipe, Arc::clone(logs), stream, None, None)));
+            pumps.push(tokio::spawn(pump(pipe, Arc::clone(logs), stream, None, None, None)));
         }
     }
     Ok(pumps)

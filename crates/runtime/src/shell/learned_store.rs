@@ -1,16 +1,19 @@
-//! The learned store: measured footprints, load times, the sequence model and the usage history that wait to be
+//! The learned store: measured footprints, load times and their stages, the sequence model and the usage history that wait to be
 //! written, and the state store behind them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use majordomo_core::{ComponentKey, Moment, StateStore};
+use majordomo_core::{ComponentKey, LoadStage, Moment, StateStore};
 use majordomo_engine::{Persisted, SequenceModel};
 use majordomo_registry::Catalog;
 
+use super::stages::LearnedStages;
 use crate::clock::Clock;
 use crate::log_throttle::LogThrottle;
 use crate::state::measured::{self, Measured, MeasuredKey};
+use crate::state::stages::StageTimes;
 use crate::state::{SEQUENCE, host_hash};
 use crate::usage::UsageLog;
 
@@ -26,6 +29,7 @@ pub(crate) struct LearnedStore {
     pub(super) store: Option<Arc<dyn StateStore>>,
     /// By the configuration that each was measured under, which another may have replaced since.
     pub(super) dirty: BTreeMap<MeasuredKey, Measured>,
+    pub(super) stages: LearnedStages,
     /// The sequence model learned something since it was written.
     pub(super) sequence_dirty: bool,
     /// Something was forgotten that must not be left in the file.
@@ -42,6 +46,7 @@ pub(crate) struct LearnedStore {
 /// The changes of a failed write, to be written again.
 pub(super) struct Unwritten {
     pub(super) learned: BTreeMap<MeasuredKey, Measured>,
+    pub(super) stages: BTreeMap<MeasuredKey, StageTimes>,
     pub(super) sequence: bool,
     pub(super) usage: bool,
     pub(super) scrub: bool,
@@ -56,8 +61,10 @@ impl LearnedStore {
     ) -> (Self, Vec<Persisted>) {
         let mut learned = Vec::new();
         let host = host_hash().unwrap_or(0);
+        let mut stages = LearnedStages::default();
         if let Some(store) = &store {
             for key in catalog.keys() {
+                stages.read(&**store, key, measured_key(catalog, key, host));
                 match measured::get(&**store, &measured_key(catalog, key, host)) {
                     Ok(Some(m)) => {
                         let Measured { learned: known, load_time } = m;
@@ -83,6 +90,7 @@ impl LearnedStore {
             host,
             store,
             dirty: BTreeMap::new(),
+            stages,
             sequence_dirty: false,
             scrub: false,
             usage,
@@ -117,7 +125,10 @@ impl LearnedStore {
     }
 
     pub(super) fn is_written(&self) -> bool {
-        self.dirty.is_empty() && !self.sequence_dirty && self.usage.is_written()
+        self.dirty.is_empty()
+            && self.stages.dirty.is_empty()
+            && !self.sequence_dirty
+            && self.usage.is_written()
     }
 
     /// Takes figures that were measured under the catalog at hand.
@@ -127,6 +138,17 @@ impl LearnedStore {
             let key = measured_key(catalog, key, self.host);
             self.dirty.insert(key, Measured { learned, load_time });
         }
+    }
+
+    /// Takes the stages of a load that succeeded under the catalog at hand.
+    pub(super) fn learn_stages(
+        &mut self,
+        key: ComponentKey,
+        load: Vec<(LoadStage, Duration)>,
+        catalog: &Catalog,
+    ) {
+        let keep = self.store.is_some();
+        self.stages.learn(key, measured_key(catalog, key, self.host), load, keep);
     }
 
     pub(super) fn describe(&self) -> String {
@@ -167,6 +189,9 @@ impl LearnedStore {
             Ok(Err(unwritten)) => {
                 for (key, learned) in unwritten.learned {
                     self.dirty.entry(key).or_insert(learned);
+                }
+                for (key, times) in unwritten.stages {
+                    self.stages.dirty.entry(key).or_insert(times);
                 }
                 self.sequence_dirty |= unwritten.sequence;
                 self.scrub |= unwritten.scrub;
@@ -271,6 +296,7 @@ mod tests {
         memory.written(
             Ok(Err(Unwritten {
                 learned: taken,
+                stages: BTreeMap::new(),
                 sequence: false,
                 usage: false,
                 scrub: false,

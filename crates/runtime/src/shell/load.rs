@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentId, ComponentKey, IncarnationId, OpId, quoted};
+use majordomo_core::{ByteSize, ComponentId, ComponentKey, IncarnationId, LoadStage, OpId, quoted};
 use majordomo_engine::{Input, LoadFailure, LoadReport, OutOfMemory};
 use majordomo_memory::PoolGrant;
 use majordomo_registry::LoaderSpec;
@@ -15,9 +15,10 @@ use super::hooks::footprint_of;
 use super::{Running, Shell};
 use crate::component::Instance;
 use crate::component_thread;
-use crate::external::Service;
+use crate::external::{Course, Service};
 use crate::failed_load::FailedLoad;
 use crate::lease::Incarnation;
+use crate::load_clock::LoadClock;
 use crate::loader::{self, Factory, LoadContext, LoadError};
 use crate::memory::ComponentMemory;
 use crate::message::Control;
@@ -27,7 +28,9 @@ impl Shell {
     pub(super) fn start_load(&mut self, id: IncarnationId, deadline: Duration) {
         let Some(spec) = self.engine.catalog().spec(id.key).cloned() else { return };
         let cancelled = Arc::new(AtomicBool::new(false));
+        let clock = Arc::new(LoadClock::start());
         let mut running = Running {
+            clock: Arc::clone(&clock),
             cancelled: Arc::clone(&cancelled),
             cancel: None,
             abort: None,
@@ -98,6 +101,8 @@ impl Shell {
                     // Before the engine's own deadline, so that the loader can say what the program lacked.
                     deadline: within(deadline),
                     logs: Arc::clone(&self.logs[id.key.index()]),
+                    usual: self.usual_load_time(id.key),
+                    clock,
                 };
                 self.start_process(ctx, cancelled, finished);
             }
@@ -107,9 +112,10 @@ impl Shell {
                 let (component, service) = (spec.id.clone(), service.clone());
                 let logs = Arc::clone(&self.logs[id.key.index()]);
                 let deadline = within(deadline);
+                let course = Course { usual: self.usual_load_time(id.key), clock };
                 tokio::spawn(async move {
                     let loaded =
-                        Service::load(&component, service, deadline, logs, cancelled).await;
+                        Service::load(&component, service, deadline, logs, course, cancelled).await;
                     let report = LoadReport { measured: None, peak: None };
                     let made = loaded.map(|service| (Instance::external(service), report));
                     finished(made.map_err(|error| FailedLoad::from(LoadError::from(error))));
@@ -181,13 +187,19 @@ impl Shell {
         id: IncarnationId,
         result: Result<(Instance, LoadReport), FailedLoad>,
     ) {
-        let cancelled = self.running.remove(&id.op).is_some_and(|r| r.was_cancelled);
+        let running = self.running.remove(&id.op);
+        let cancelled = running.as_ref().is_some_and(|r| r.was_cancelled);
         match result {
             Ok((instance, _)) if cancelled => self.take_down(id, instance),
             Ok((instance, report)) => {
                 let process = instance.running().cloned();
                 self.load_errors.ended(self.engine.catalog().id(id.key), None);
                 self.heap.forget(id.key);
+                if let Some(running) = running {
+                    // For loaders that have no other stage.
+                    running.clock.reached(LoadStage::Ready);
+                    self.learn_stages(id, &running.clock);
+                }
                 self.feed_with(Input::LoadFinished { id, result: Ok(report) }, Some(instance));
                 if let Some(process) = process {
                     let control = self.lanes.control();
@@ -212,6 +224,18 @@ impl Shell {
                 self.feed(Input::LoadFinished { id, result: Err(failure) });
             }
         }
+    }
+
+    /// Learns the stages of a load, unless it was of a configuration that another has replaced since.
+    fn learn_stages(&mut self, id: IncarnationId, clock: &LoadClock) {
+        if self.engine.scheduler().entry(id.key).restart().is_outdated() {
+            return;
+        }
+        self.learned.learn_stages(id.key, clock.stages(), self.engine.catalog());
+    }
+
+    fn usual_load_time(&self, key: ComponentKey) -> Option<Duration> {
+        self.engine.scheduler().entry(key).figures().load_time()
     }
 
     pub(super) fn cancel_load(&mut self, op: OpId, grace: Duration) {

@@ -151,8 +151,10 @@ impl Shell {
         let mut status = self.engine.status(now);
         let mut estimated = Vec::new();
         for c in &mut status.components {
-            let slot =
-                self.engine.catalog().key(c.id.as_str()).and_then(|k| self.slots.get(k.index()));
+            let catalog = self.engine.catalog();
+            let Some(key) = catalog.key(c.id.as_str()) else { continue };
+            c.load_stages = self.learned.stages.rows(key, catalog.config_hash(key));
+            let slot = self.slots.get(key.index());
             let Some(i) = slot.and_then(|s| s.current()) else { continue };
             c.leases = i.gate().leases();
             c.endpoint = i.instance().endpoint().cloned();

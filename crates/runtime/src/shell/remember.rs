@@ -9,7 +9,7 @@ use majordomo_engine::Input;
 
 use super::learned_store::Unwritten;
 use super::{SWEEP, Shell};
-use crate::state::{SEQUENCE, measured};
+use crate::state::{SEQUENCE, measured, stages};
 use crate::usage::UsageSummary;
 
 /// Components that a summary names.
@@ -36,6 +36,7 @@ impl Shell {
         self.learned.since = None;
         let catalog = Arc::clone(self.engine.catalog());
         let learned = std::mem::take(&mut self.learned.dirty);
+        let stages = std::mem::take(&mut self.learned.stages.dirty);
         let usage = self.learned.usage.take_changes();
         let has_usage = !usage.is_empty();
         let scrub = std::mem::take(&mut self.learned.scrub);
@@ -43,6 +44,7 @@ impl Shell {
             .then(|| Arc::clone(self.engine.sequence()));
         self.learned.writing = Some(tokio::task::spawn_blocking(move || {
             let mut batch: Vec<_> = learned.iter().map(|(key, m)| measured::put(key, m)).collect();
+            batch.extend(stages.iter().map(|(key, times)| stages::put(key, times)));
             batch.extend(usage);
             if let Some(sequence) = &sequence {
                 let name = |key: ComponentKey| {
@@ -54,7 +56,8 @@ impl Shell {
             let written = store.apply(&batch);
             written.and_then(|()| if scrub { store.scrub() } else { Ok(()) }).map_err(|error| {
                 let sequence = sequence.is_some();
-                Unwritten { learned, sequence, usage: has_usage, scrub, why: error.to_string() }
+                let why = error.to_string();
+                Unwritten { learned, stages, sequence, usage: has_usage, scrub, why }
             })
         }));
     }

@@ -38,7 +38,7 @@ pub struct Measured {
 }
 
 impl MeasuredKey {
-    fn encode(&self) -> String {
+    pub(super) fn encode(&self) -> String {
         format!("{}/{:016x}/{:016x}", self.component, self.config, self.host)
     }
 
@@ -103,25 +103,6 @@ pub fn put(key: &MeasuredKey, measured: &Measured) -> StoreOp {
 /// When the store cannot be read.
 pub fn get(store: &dyn StateStore, key: &MeasuredKey) -> Result<Option<Measured>, StoreError> {
     Ok(store.get(NAMESPACE, &key.encode())?.as_deref().and_then(Measured::decode))
-}
-
-/// Forgets the figures of components, whatever configuration and machine they are of; says how many there were.
-///
-/// # Errors
-/// When the store cannot be read or written; nothing is forgotten then.
-pub fn forget(store: &dyn StateStore, components: &[ComponentId]) -> Result<usize, StoreError> {
-    let of = |key: &str| {
-        key.split('/').next().is_some_and(|c| components.iter().any(|id| id.as_str() == c))
-    };
-    let keys = store.list(NAMESPACE)?.into_iter().map(|(key, _)| key).filter(|key| of(key));
-    let batch: Vec<_> =
-        keys.map(|key| StoreOp::Delete { namespace: NAMESPACE.into(), key }).collect();
-    if !batch.is_empty() {
-        store.apply(&batch)?;
-        // Freed pages of a file keep their bytes.
-        store.scrub()?;
-    }
-    Ok(batch.len())
 }
 
 /// All figures, by key.

@@ -1,8 +1,10 @@
 //! When a program counts as up, and how it is reached.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
+use majordomo_core::LoadStage;
 use majordomo_registry::{ProbeRule, ProbeSpec, ProcessSpec, ReadySpec};
 use majordomo_runtime::guard::GuardForm;
 use majordomo_runtime::process::{Exit, ProcessConfig, ProcessError, ProcessLoader};
@@ -15,6 +17,11 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
         tests,
         "readiness::answer_in_parts_is_read_to_its_end",
         answer_in_parts_is_read_to_its_end,
+    );
+    add_async(
+        tests,
+        "readiness::stages_of_a_load_are_recorded_in_order",
+        stages_of_a_load_are_recorded_in_order,
     );
     add_async(tests, "readiness::ready_on_a_socket", ready_on_a_socket);
     add_async(tests, "readiness::a_taken_port_is_tried_once_more", a_taken_port_is_tried_once_more);
@@ -62,6 +69,25 @@ async fn ready_by_connection_and_http() {
         }
         let hung = process.probe().await.unwrap_err().to_string();
         assert!(hung.contains("no answer within 300ms"), "{hung}");
+        process.stop(DEADLINE).await.unwrap();
+    }
+}
+
+async fn stages_of_a_load_are_recorded_in_order() {
+    use LoadStage::{FirstOutput, PortOpen, Ready, Spawn};
+    let dir = Dir::new();
+    let loader = loader(&dir, GuardForm::Shell).await;
+    let by_http = spec(&["http", "{port}", "503,404", "200"], ReadySpec::Http("/health".into()));
+    let by_text = spec(&["say", "up"], ReadySpec::Stdout("up".into()));
+    for (spec, stages) in
+        [(by_http, [Spawn, PortOpen, Ready]), (by_text, [Spawn, FirstOutput, Ready])]
+    {
+        let ctx = context(spec);
+        let clock = Arc::clone(&ctx.clock);
+        let process = loader.start(ctx).await.unwrap();
+        let (reached, times): (Vec<_>, Vec<_>) = clock.stages().into_iter().unzip();
+        assert_eq!(reached, stages);
+        assert!(times.is_sorted(), "{times:?}");
         process.stop(DEADLINE).await.unwrap();
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use libtest_mimic::Trial;
 use majordomo_core::{ComponentId, OpId};
 use majordomo_registry::{ProcessSpec, ReadySpec};
+use majordomo_runtime::LoadClock;
 use majordomo_runtime::guard::{Guard, GuardConfig, GuardForm};
 use majordomo_runtime::logs::LogBuffer;
 use majordomo_runtime::process::{ProcessConfig, ProcessLoader, StartContext};
@@ -106,6 +107,8 @@ pub(crate) fn context(spec: ProcessSpec) -> StartContext {
         dependencies: BTreeMap::new(),
         deadline: DEADLINE * 10,
         logs: Arc::new(LogBuffer::default()),
+        usual: None,
+        clock: Arc::new(LoadClock::start()),
     }
 }
 

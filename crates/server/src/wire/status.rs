@@ -222,12 +222,34 @@ pub struct Component {
     /// How long it takes to load, as learned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_time_ms: Option<f64>,
+    /// When its loads reach their stages, in the order of time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub load_stages: Vec<LoadStage>,
     /// The first process of a running program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<i32>,
     /// Where a running program is reached, when it has an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
+}
+
+/// A stage of a component's loads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoadStage {
+    /// `spawn`, `wake`, `first_output`, `port_open`, `ready` or `warm_up`; later versions may have others.
+    pub stage: String,
+    /// When loads reach it, from their start, as learned.
+    pub learned_ms: f64,
+    /// When the last load of this process reached it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_ms: Option<f64>,
+}
+
+impl From<&majordomo::StageTime> for LoadStage {
+    fn from(time: &majordomo::StageTime) -> Self {
+        let majordomo::StageTime { stage, learned, last } = time;
+        Self { stage: stage.to_string(), learned_ms: ms(*learned), last_ms: last.map(ms) }
+    }
 }
 
 /// Memory of a component in a pool besides its own.
@@ -286,6 +308,7 @@ impl Component {
             failures: c.failures,
             idle_ms: c.last_use.map(|t| ms(now.since(t))),
             load_time_ms: c.load_time.map(ms),
+            load_stages: c.load_stages.iter().map(LoadStage::from).collect(),
             pid: c.pid,
             endpoint: c.endpoint.as_ref().filter(|e| e.url().is_some()).map(Endpoint::from),
         }

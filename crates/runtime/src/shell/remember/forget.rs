@@ -6,7 +6,7 @@ use majordomo_memory::Learned;
 use tokio::sync::oneshot;
 
 use super::Shell;
-use crate::state::measured;
+use crate::state;
 
 impl Shell {
     /// Forgets the figures of components, whatever configuration and machine they are of, and answers with how many
@@ -21,6 +21,7 @@ impl Shell {
             learned: Learned::default(),
             load_time: None,
         };
+        self.learned.stages.forget(keys, self.engine.catalog());
         self.feed(Input::Learned(keys.iter().map(none).collect()));
         let Some(store) = self.learned.store.clone() else {
             let _ = reply.send(Ok(0));
@@ -39,8 +40,9 @@ impl Shell {
             // Figures that it could not write are tried again, but not the forgotten ones.
             if let Err(unwritten) = &mut written {
                 unwritten.learned.retain(|key, _| !ids.contains(&key.component));
+                unwritten.stages.retain(|key, _| !ids.contains(&key.component));
             }
-            let forgotten = tokio::task::spawn_blocking(move || measured::forget(&*store, &ids));
+            let forgotten = tokio::task::spawn_blocking(move || state::forget(&*store, &ids));
             if let Ok(result) = forgotten.await {
                 let _ = reply.send(result);
             }
