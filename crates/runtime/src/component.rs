@@ -38,6 +38,29 @@ pub trait Component: Send + Sync + 'static {
     fn health(&self) -> Result<(), String> {
         Ok(())
     }
+
+    /// The memory that it expects to hold while it sleeps, as [`footprint`](Self::footprint) would report it then; none (the
+    /// default) = it does not sleep. Asked once after each load; what it really holds is measured.
+    fn asleep(&self) -> Option<ByteSize> {
+        None
+    }
+
+    /// Gives its memory back until [`wake`](Self::wake), and keeps what makes that quicker than a load. There is no lease
+    /// meanwhile. Runs on a thread of its own, which may block; called only where [`asleep`](Self::asleep) has an answer.
+    ///
+    /// # Errors
+    /// In words, why it did not; it is unloaded then.
+    fn sleep(&self) -> Result<(), String> {
+        Err("it has no hook to sleep".to_owned())
+    }
+
+    /// Makes it usable again after [`sleep`](Self::sleep). Runs on a thread of its own, which may block.
+    ///
+    /// # Errors
+    /// In words, why it is not usable; it is unloaded then, and loaded again for its callers.
+    fn wake(&self) -> Result<(), String> {
+        Err("it has no hook to wake".to_owned())
+    }
 }
 
 type Value = AnyValue;
@@ -48,6 +71,9 @@ struct Hooks {
     trim: fn(&Value),
     hibernate: fn(&Value) -> Option<Vec<u8>>,
     health: fn(&Value) -> Result<(), String>,
+    asleep: fn(&Value) -> Option<ByteSize>,
+    sleep: fn(&Value) -> Result<(), String>,
+    wake: fn(&Value) -> Result<(), String>,
 }
 
 /// Notifies the shell when it is dropped, which is after the value before it.
@@ -70,6 +96,8 @@ pub struct Instance {
     service: Option<Arc<Service>>,
     /// The bytes that it may map.
     pub(crate) grant: Option<PoolGrant>,
+    /// The memory that a builtin expects to hold asleep.
+    pub(crate) asleep: Option<ByteSize>,
     /// Made by an async factory, which promised never to block: its `Drop` may run on a task.
     pub(crate) never_blocks: bool,
     pub(crate) gone: DropNotice,
@@ -85,6 +113,7 @@ impl Instance {
             process: None,
             service: None,
             grant: None,
+            asleep: None,
             never_blocks: false,
             gone: DropNotice(None),
         }
@@ -102,6 +131,9 @@ impl Instance {
             },
             hibernate: |v| v.downcast_ref::<T>().and_then(T::hibernate),
             health: |v| v.downcast_ref::<T>().map_or(Ok(()), T::health),
+            asleep: |v| v.downcast_ref::<T>().and_then(T::asleep),
+            sleep: |v| v.downcast_ref::<T>().map_or(Ok(()), T::sleep),
+            wake: |v| v.downcast_ref::<T>().map_or(Ok(()), T::wake),
         };
         Self {
             value: Value::new(value),
@@ -109,6 +141,7 @@ impl Instance {
             process: None,
             service: None,
             grant: None,
+            asleep: None,
             never_blocks: false,
             gone: DropNotice(None),
         }
@@ -122,6 +155,7 @@ impl Instance {
             process: Some(process),
             service: None,
             grant: None,
+            asleep: None,
             never_blocks: false,
             gone: DropNotice(None),
         }
@@ -205,6 +239,23 @@ impl Instance {
 
     pub(crate) fn health(&self) -> Result<(), String> {
         self.hooks.map_or(Ok(()), |h| (h.health)(&self.value))
+    }
+
+    /// The memory that a builtin expects to hold asleep; none when it does not sleep.
+    pub(crate) fn expects_asleep(&self) -> Option<ByteSize> {
+        self.hooks.and_then(|h| (h.asleep)(&self.value))
+    }
+
+    pub(crate) fn sleep(&self) -> Result<(), String> {
+        self.hooks.map_or(Err("a value without hooks does not sleep".to_owned()), |h| {
+            (h.sleep)(&self.value)
+        })
+    }
+
+    pub(crate) fn wake(&self) -> Result<(), String> {
+        self.hooks.map_or(Err("a value without hooks does not sleep".to_owned()), |h| {
+            (h.wake)(&self.value)
+        })
     }
 }
 

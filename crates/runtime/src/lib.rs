@@ -88,6 +88,7 @@ mod polling;
 mod pressure;
 mod proctable;
 mod recent;
+mod rungs;
 mod shell;
 mod snapshot;
 mod tags;

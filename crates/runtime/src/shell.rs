@@ -17,6 +17,7 @@ mod look_around;
 mod measure;
 mod pressure;
 mod remember;
+mod rungs;
 mod slots;
 mod stages;
 mod surroundings;
@@ -36,7 +37,7 @@ use majordomo_core::{
     ByteSize, Cause, ComponentId, ComponentKey, Config, Moment, OpId, PressureLevel, StateStore,
     StatusValue, WaiterId,
 };
-use majordomo_engine::{Engine, Input};
+use majordomo_engine::{Engine, Input, Offers};
 use majordomo_memory::PressureSource;
 use majordomo_registry::Catalog;
 use tokio::sync::{oneshot, watch};
@@ -44,6 +45,7 @@ use tokio::sync::{oneshot, watch};
 use crate::clock::{Clock, SuspendDetector, WallClock};
 use crate::component::Instance;
 use crate::component_thread;
+use crate::component_thread::guarded;
 use crate::events::EventLog;
 use crate::footprint::Sampler;
 use crate::lease::Incarnation;
@@ -54,9 +56,11 @@ use crate::message::Waiting;
 use crate::notices::Notices;
 use crate::pressure::Felt;
 use crate::process::ProcessLoader;
-use hooks::{end_wait, guarded};
+use crate::rungs::Rungs;
+use hooks::end_wait;
 use learned_store::LearnedStore;
 use load_errors::LoadErrors;
+use rungs::OnLadder;
 use slots::{CountedLeases, Published, ShellCells};
 use surroundings::Surroundings;
 use taken::Taken;
@@ -164,6 +168,11 @@ pub(crate) struct Shell {
     pub load_errors: LoadErrors,
     /// Incarnations that are being taken down, so that they can be killed.
     pub leaving: BTreeMap<OpId, std::sync::Weak<Incarnation>>,
+    /// Incarnations that are parked, or that are parked or woken now.
+    pub ladder: BTreeMap<OpId, OnLadder>,
+    pub rungs: Rungs,
+    /// The rungs on offer as last reported to the engine.
+    pub offered: Offers,
     pub factories: Arc<BTreeMap<String, Factory>>,
     pub processes: Option<ProcessLoader>,
     pub base_dir: PathBuf,
@@ -219,6 +228,9 @@ impl Shell {
             running: BTreeMap::new(),
             load_errors: LoadErrors::default(),
             leaving: BTreeMap::new(),
+            ladder: BTreeMap::new(),
+            rungs: Rungs::default(),
+            offered: Offers::default(),
             factories: Arc::new(parts.factories),
             processes: parts.processes,
             base_dir: parts.base_dir,
@@ -245,6 +257,7 @@ impl Shell {
         }
         shell.feed(Input::Learned(figures));
         shell.look_around();
+        shell.offer_rungs();
         if let Some(model) = shell.learned.sequence(shell.engine.catalog()) {
             shell.feed(Input::Remembered(Box::new(model)));
         }
@@ -281,6 +294,7 @@ impl Shell {
                 self.remember(false).await;
                 self.measure();
                 self.look_around();
+                self.offer_rungs();
                 if let Some(gap) = self.suspend.check(&self.clock) {
                     self.feed(Input::Resumed { gap });
                 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod allocations;
+mod alone_placeholder;
 mod alone;
 mod builtins;
 mod bytes;

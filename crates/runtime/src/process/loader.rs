@@ -330,6 +330,7 @@ impl ProcessLoader {
             logs: Arc::clone(&ctx.logs),
             probe: ctx.spec.probe.clone(),
             trim: ctx.spec.trim.clone(),
+            declares_stop: ctx.spec.stop.is_some(),
             orders,
             phase: phase_seen,
             memory: Arc::default(),

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentId};
+use majordomo_core::{ByteSize, ComponentId, Rung};
 use majordomo_memory::OomEvidence;
 use majordomo_registry::{ProbeSpec, TrimSpec};
+use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -14,7 +15,7 @@ use super::phase::{Order, Phase};
 use super::{Endpoint, Exit, ProcessError, ready};
 use crate::footprint::{LoadFootprint, after_load, of_known};
 use crate::logs::LogBuffer;
-use crate::proctable::{Members, ProcessGroup};
+use crate::proctable::{self, Members, ProcessGroup};
 use crate::stdio::{Caller, Calls};
 
 /// A started program and everything it started. Dropping it kills all of that.
@@ -26,6 +27,8 @@ pub struct RunningProcess {
     pub(super) logs: Arc<LogBuffer>,
     pub(super) probe: Option<ProbeSpec>,
     pub(super) trim: Option<TrimSpec>,
+    /// It has a request to stop of its own.
+    pub(super) declares_stop: bool,
     pub(super) orders: watch::Sender<Order>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) memory: Arc<Memory>,
@@ -187,6 +190,28 @@ impl RunningProcess {
             changed
         });
         self.wait_down().await
+    }
+
+    /// Before a stop at a rung: kills at once what loses nothing by that, since its teardown would need its memory back. A
+    /// program that declares `stop`, or that catches TERM, is stopped as ever, and so is one that sleeps and whose protocol
+    /// ends with its input.
+    pub(crate) async fn prepare_parked_stop(&self, rung: Rung) {
+        let ends_with_input = self.calls.is_some() && rung == Rung::Asleep;
+        if self.declares_stop || ends_with_input || self.catches_term().await {
+            return;
+        }
+        self.kill();
+    }
+
+    /// Whether a member handles TERM; also where the system does not show that.
+    async fn catches_term(&self) -> bool {
+        let members = Arc::clone(&self.members);
+        let look = move || {
+            let term = Signal::TERM.as_raw();
+            members.find_known().iter().any(|m| proctable::handles(m.pid, term) != Some(false))
+        };
+        // It fails only when the runtime shuts down.
+        tokio::task::spawn_blocking(look).await.unwrap_or(true)
     }
 
     /// KILL to all members, without waiting.

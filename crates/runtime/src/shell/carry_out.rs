@@ -5,14 +5,14 @@ use std::sync::Arc;
 use majordomo_core::{EventKind, IncarnationId, WaiterId};
 use majordomo_engine::{Effect, Input};
 use majordomo_memory::TrimConfig;
-use tokio::sync::oneshot;
 
 use super::Shell;
-use super::hooks::{end_wait, guarded};
+use super::hooks::end_wait;
 use super::slots::CountedLeases;
-use crate::component_thread;
+use crate::component_thread::{self, guarded};
 use crate::lease::Incarnation;
 use crate::message::{Control, Granted, Reply};
+use crate::rungs::Body;
 
 impl Shell {
     pub(super) fn carry_out(&mut self, mut effects: Vec<Effect>, mut granted: CountedLeases) {
@@ -51,6 +51,12 @@ impl Shell {
                 Effect::CancelLoad { id, grace } => self.cancel_load(id.op, grace),
                 Effect::StartUnload { id, grace, hibernate } => {
                     self.start_unload(id, grace, hibernate);
+                }
+                Effect::StartPark { id, step, to, deadline } => {
+                    self.start_park(id, step, to, deadline);
+                }
+                Effect::StartWake { id, step, from, deadline } => {
+                    self.start_wake(id, step, from, deadline);
                 }
                 Effect::Kill { id } => self.kill(id.op),
                 Effect::Trim { id } => {
@@ -137,26 +143,9 @@ impl Shell {
     fn probe(&mut self, id: IncarnationId) {
         let Some(incarnation) = self.incarnation(id) else { return };
         let control = self.lanes.control();
+        let body = Body::of(incarnation);
         tokio::spawn(async move {
-            if let Some(service) = incarnation.instance().service().cloned() {
-                drop(incarnation);
-                let result = service.probe().await;
-                return control.send(Control::Engine(Box::new(Input::Health { id, result })));
-            }
-            let result = match incarnation.instance().running().cloned() {
-                Some(process) => {
-                    drop(incarnation);
-                    process.probe().await.map_err(|e| e.to_string())
-                }
-                None => {
-                    let (reply, answer) = oneshot::channel();
-                    component_thread::run(move || {
-                        // The shell may have ended.
-                        guarded(|| drop(reply.send(incarnation.instance().health())));
-                    });
-                    answer.await.unwrap_or_else(|_| Err("its health check panicked".to_owned()))
-                }
-            };
+            let result = body.probe().await;
             control.send(Control::Engine(Box::new(Input::Health { id, result })));
         });
     }

@@ -26,6 +26,7 @@ impl Shell {
                 if let Input::Pressure(level) = *input {
                     self.pressed(level);
                 }
+                self.step_reported(&input);
                 self.feed(*input);
             }
             Control::Shutdown(deadline) => {
@@ -106,6 +107,7 @@ impl Shell {
         }
         self.heap.configure(config.memory.cold_store);
         self.feed(Input::Configure { catalog, config, budget });
+        self.offer_rungs_again();
         Ok(())
     }
 }

@@ -7,9 +7,8 @@ use majordomo_core::ByteSize;
 use tokio::sync::oneshot;
 
 use crate::component::Instance;
-use crate::component_thread;
+use crate::component_thread::{self, guarded};
 use crate::lease::{AnyLease, Incarnation};
-use crate::loader;
 use crate::message::{Reply, Waiting};
 
 /// A component's own account of its memory; none when that panics.
@@ -17,11 +16,9 @@ pub(super) fn footprint_of(instance: &Instance) -> Option<ByteSize> {
     std::panic::catch_unwind(AssertUnwindSafe(|| instance.footprint())).ok().flatten()
 }
 
-/// Runs a component's code; its panic is logged and not propagated.
-pub(super) fn guarded(f: impl FnOnce()) {
-    if let Err(panic) = std::panic::catch_unwind(AssertUnwindSafe(f)) {
-        tracing::error!(panic = loader::panic_in_words(&*panic), "a component's hook failed");
-    }
+/// The memory that a component expects to hold asleep; none when it does not sleep, or when that panics.
+pub(super) fn asleep_of(instance: &Instance) -> Option<ByteSize> {
+    std::panic::catch_unwind(AssertUnwindSafe(|| instance.expects_asleep())).ok().flatten()
 }
 
 /// Drops an instance off the shell's task, since its `Drop` may take long.

@@ -11,7 +11,7 @@ use majordomo_memory::PoolGrant;
 use majordomo_registry::LoaderSpec;
 use tokio::sync::watch;
 
-use super::hooks::footprint_of;
+use super::hooks::{asleep_of, footprint_of};
 use super::{Running, Shell};
 use crate::component::Instance;
 use crate::component_thread;
@@ -193,6 +193,8 @@ impl Shell {
             Ok((instance, _)) if cancelled => self.take_down(id, instance),
             Ok((instance, report)) => {
                 let process = instance.running().cloned();
+                let hash = self.engine.catalog().config_hash(id.key);
+                self.rungs.asleep.record(id.key, hash, instance.asleep);
                 self.load_errors.ended(self.engine.catalog().id(id.key), None);
                 self.heap.forget(id.key);
                 if let Some(running) = running {
@@ -201,6 +203,7 @@ impl Shell {
                     self.learn_stages(id, &running.clock);
                 }
                 self.feed_with(Input::LoadFinished { id, result: Ok(report) }, Some(instance));
+                self.offer_rungs();
                 if let Some(process) = process {
                     let control = self.lanes.control();
                     tokio::spawn(async move {
@@ -260,7 +263,7 @@ impl Shell {
 }
 
 /// The deadline of a loader, before that of the engine.
-fn within(deadline: Duration) -> Duration {
+pub(super) fn within(deadline: Duration) -> Duration {
     deadline - (deadline / 10).min(Duration::from_millis(200))
 }
 
@@ -286,6 +289,7 @@ impl<F: FnOnce(Result<(Instance, LoadReport), FailedLoad>)> Drop for ReportOnce<
 fn with_footprint(mut instance: Instance, grant: PoolGrant) -> (Instance, LoadReport) {
     let peak = grant.peak();
     instance.grant = Some(grant);
+    instance.asleep = asleep_of(&instance);
     let measured = footprint_of(&instance);
     // Bytes mapped only during the load count for the next load.
     let peak = measured.map(|m| m - instance.mapped(PoolGrant::used) + peak);

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{IncarnationId, OpId};
+use majordomo_core::{IncarnationId, OpId, Rung};
 use majordomo_memory::Snapshot;
 
 use super::Shell;
-use super::hooks::{drop_elsewhere, guarded};
+use super::hooks::drop_elsewhere;
 use crate::component::Instance;
-use crate::component_thread;
+use crate::component_thread::{self, guarded};
 use crate::message::Control;
 use crate::process::RunningProcess;
 
@@ -21,13 +21,18 @@ const SURVIVOR_PERIOD: Duration = Duration::from_secs(1);
 impl Shell {
     pub(super) fn start_unload(&mut self, id: IncarnationId, grace: Duration, hibernate: bool) {
         let Some(incarnation) = self.incarnation(id) else { return };
+        // A step under way ends with this.
+        let parked = self.ladder.remove(&id.op).map(|left| (left.rung, left.is_there));
         self.slots[id.key.index()].clear();
         self.seen.remove(&id.key);
         self.leaving.insert(id.op, Arc::downgrade(&incarnation));
         if let Some(service) = incarnation.instance().service().cloned() {
             let control = self.lanes.control();
             tokio::spawn(async move {
-                service.sleep(grace).await;
+                // One that sleeps was put to sleep.
+                if parked != Some((Rung::Asleep, true)) {
+                    service.sleep(grace).await;
+                }
                 incarnation.instance().ended();
                 control.send(Control::Down { id });
             });
@@ -37,6 +42,9 @@ impl Shell {
             Some(process) => {
                 let control = self.lanes.control();
                 tokio::spawn(async move {
+                    if let Some((rung, _)) = parked {
+                        process.prepare_parked_stop(rung).await;
+                    }
                     until_down(&process, grace).await;
                     // Holders of leases see that it has ended.
                     incarnation.instance().ended();

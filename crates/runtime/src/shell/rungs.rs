@@ -1,0 +1,120 @@
+//! Steps of components: parks and wakes under way, where parked components are, and the rungs on offer.
+//!
+//! Invariant: a step ends with one report, or without one when the unload of its component starts.
+
+use std::future::Future;
+use std::time::Duration;
+
+use majordomo_core::{IncarnationId, OpId, Rung, StepId};
+use majordomo_engine::{Input, Offers};
+use tokio::task::AbortHandle;
+
+use super::Shell;
+use super::load::within;
+use crate::message::Control;
+use crate::rungs::{Body, Subject};
+
+/// A component that is parked, or that is parked or woken now.
+#[derive(Debug)]
+pub(crate) struct OnLadder {
+    /// The rung where it is, or that its step is to or from.
+    pub rung: Rung,
+    /// It is there, and no step is under way.
+    pub is_there: bool,
+    step: AbortHandle,
+}
+
+impl Drop for OnLadder {
+    /// Ends the step that is under way.
+    fn drop(&mut self) {
+        self.step.abort();
+    }
+}
+
+impl Shell {
+    /// Reports the rungs on offer to the engine, when they changed.
+    pub(super) fn offer_rungs(&mut self) {
+        let offers = self.rungs.offers(self.engine.catalog());
+        if offers != self.offered {
+            self.offered = offers.clone();
+            self.feed(Input::Offers(offers));
+        }
+    }
+
+    /// The same after another configuration, whose budget may have other room for what is parked.
+    pub(super) fn offer_rungs_again(&mut self) {
+        if self.offered != Offers::default() {
+            self.offered = self.rungs.offers(self.engine.catalog());
+            self.feed(Input::Offers(self.offered.clone()));
+        } else {
+            self.offer_rungs();
+        }
+    }
+
+    pub(super) fn start_park(
+        &mut self,
+        id: IncarnationId,
+        step: StepId,
+        to: Rung,
+        deadline: Duration,
+    ) {
+        let Some(subject) = self.subject(id) else { return };
+        let work = self.rungs.park(subject, to, within(deadline));
+        self.begin_step(id.op, to, work, move |result| Input::Parked { id, step, result });
+    }
+
+    pub(super) fn start_wake(
+        &mut self,
+        id: IncarnationId,
+        step: StepId,
+        from: Rung,
+        deadline: Duration,
+    ) {
+        let Some(subject) = self.subject(id) else { return };
+        let work = self.rungs.wake(subject, from, within(deadline));
+        self.begin_step(id.op, from, work, move |result| Input::Woken { id, step, result });
+    }
+
+    /// A component that is there, for a step.
+    fn subject(&self, id: IncarnationId) -> Option<Subject> {
+        let catalog = self.engine.catalog();
+        let spec = catalog.spec(id.key)?.clone();
+        let own_pool = self.engine.scheduler().pool(id.key);
+        Some(Subject { spec, own_pool, body: Body::of(self.incarnation(id)?) })
+    }
+
+    fn begin_step<R: Send + 'static>(
+        &mut self,
+        op: OpId,
+        rung: Rung,
+        work: impl Future<Output = Result<R, String>> + Send + 'static,
+        report: impl FnOnce(Result<R, String>) -> Input + Send + 'static,
+    ) {
+        let control = self.lanes.control();
+        let task = tokio::spawn(async move {
+            let result = work.await;
+            control.send(Control::Engine(Box::new(report(result))));
+        });
+        self.ladder.insert(op, OnLadder { rung, is_there: false, step: task.abort_handle() });
+    }
+
+    /// Takes note of a report before the engine gets it.
+    pub(super) fn step_reported(&mut self, input: &Input) {
+        match input {
+            Input::Parked { id, result: Ok(_), .. } => {
+                if let Some(there) = self.ladder.get_mut(&id.op) {
+                    there.is_there = true;
+                }
+            }
+            Input::Woken { id, result: Ok(_), .. } => drop(self.ladder.remove(&id.op)),
+            Input::Parked { id, result: Err(error), .. } => self.step_failed(*id, "parked", error),
+            Input::Woken { id, result: Err(error), .. } => self.step_failed(*id, "woken", error),
+            _ => {}
+        }
+    }
+
+    fn step_failed(&self, id: IncarnationId, step: &str, error: &str) {
+        let component = self.engine.catalog().id(id.key);
+        tracing::warn!(%component, error, "a component was not {step}; it is unloaded");
+    }
+}
