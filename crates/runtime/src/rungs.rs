@@ -12,7 +12,7 @@ pub(crate) use subject::{Body, Subject};
 use std::future::Future;
 use std::time::Duration;
 
-use majordomo_core::Rung;
+use majordomo_core::{ComponentKey, Rung};
 use majordomo_engine::{Offers, ParkReport, WakeReport};
 use majordomo_registry::Catalog;
 use tokio::time::{sleep, timeout};
@@ -34,9 +34,13 @@ pub(crate) struct Rungs {
 }
 
 impl Rungs {
-    /// The rungs on offer now.
-    pub(crate) fn offers(&self, catalog: &Catalog) -> Offers {
-        let mut rungs = self.asleep.offers(catalog);
+    /// The rungs on offer now. `load_time` is how long a component is expected to load.
+    pub(crate) fn offers(
+        &self,
+        catalog: &Catalog,
+        load_time: impl Fn(ComponentKey) -> Duration,
+    ) -> Offers {
+        let mut rungs = self.asleep.offers(catalog, load_time);
         rungs.extend(self.paged.offers(catalog));
         let wake_lanes = self.paged.wake_lanes().unwrap_or(WAKE_LANES);
         Offers { swap: self.paged.room(), wake_lanes, rungs }

@@ -70,7 +70,7 @@ fn builtin_sleeps_for_another_demand_and_its_own_demand_wakes_the_same_instance(
         let counts = [(); 2].map(|()| Arc::new(Counts::default()));
         let manager = world
             .builder(vec![builtin("a"), builtin("b")])
-            .budget(mib(100))
+            .budget(mib(150))
             .factory("a", sleeper(&counts[0]))
             .factory("b", sleeper(&counts[1]))
             .start()
@@ -78,12 +78,12 @@ fn builtin_sleeps_for_another_demand_and_its_own_demand_wakes_the_same_instance(
             .unwrap();
         drop(lease(&manager, "a").await.unwrap());
         let b = lease(&manager, "b").await.unwrap();
-        assert_eq!((state(&manager, "a"), counts[0].all()), ("asleep".to_owned(), [1, 1, 0]));
+        assert_eq!((state(&manager, "a"), counts[0].all()), ("asleep", [1, 1, 0]));
         drop(b);
         let a = manager.acquire::<Sleeper>("a").await.unwrap();
         assert!(!a.sleeps.load(Ordering::Relaxed));
-        assert_eq!((state(&manager, "b"), counts[0].all()), ("asleep".to_owned(), [1, 1, 1]));
+        assert_eq!((state(&manager, "b"), counts[0].all()), ("asleep", [1, 1, 1]));
         drop(a);
-        assert!(manager.shutdown().await.is_empty());
+        assert!(manager.shutdown(None).await.is_empty());
     });
 }

@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod allocations;
-mod alone_placeholder;
 mod alone;
+mod asleep;
 mod builtins;
 mod bytes;
 mod calls;

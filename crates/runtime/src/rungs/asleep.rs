@@ -1,6 +1,7 @@
 //! The rung asleep: the component runs and holds less memory by its own means.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentKey, Rung};
 use majordomo_engine::{Need, ParkReport, RungOffer, WakeReport};
@@ -8,6 +9,9 @@ use majordomo_memory::RungFigures;
 use majordomo_registry::Catalog;
 
 use super::{Body, Subject};
+
+/// A wake is expected to take this part of a load, until one was measured.
+const WAKE_SHARE: u32 = 4;
 
 /// The components that can sleep, apart from those whose configuration says so.
 #[derive(Debug, Default)]
@@ -17,10 +21,16 @@ pub(crate) struct Asleep {
 }
 
 impl Asleep {
-    pub(crate) fn offers(&self, catalog: &Catalog) -> Vec<RungOffer> {
+    pub(crate) fn offers(
+        &self,
+        catalog: &Catalog,
+        load_time: impl Fn(ComponentKey) -> Duration,
+    ) -> Vec<RungOffer> {
         let is_current = |key: &ComponentKey, hash| catalog.config_hash(*key) == hash;
         let known = self.builtins.iter().filter(|(key, (hash, _))| is_current(key, *hash));
-        known.filter_map(|(key, (_, bytes))| offer(*key, *bytes, catalog)).collect()
+        known
+            .filter_map(|(key, (_, bytes))| offer(*key, *bytes, load_time(*key), catalog))
+            .collect()
     }
 
     /// Records the memory that a builtin expects to hold asleep; none when it does not sleep.
@@ -32,11 +42,19 @@ impl Asleep {
     }
 }
 
-fn offer(key: ComponentKey, asleep: ByteSize, catalog: &Catalog) -> Option<RungOffer> {
+fn offer(
+    key: ComponentKey,
+    asleep: ByteSize,
+    load_time: Duration,
+    catalog: &Catalog,
+) -> Option<RungOffer> {
     let spec = catalog.spec(key)?;
     let stays = if spec.memory.0 == 0 { 0.0 } else { asleep.0 as f64 / spec.memory.0 as f64 };
-    let figures =
-        RungFigures { stays: stays.min(1.0), wake: spec.load_time / 4, ..RungFigures::default() };
+    let figures = RungFigures {
+        stays: stays.min(1.0),
+        wake: load_time / WAKE_SHARE,
+        ..RungFigures::default()
+    };
     Some(RungOffer { key, rung: Rung::Asleep, figures })
 }
 

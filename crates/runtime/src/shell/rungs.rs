@@ -34,17 +34,22 @@ impl Drop for OnLadder {
 impl Shell {
     /// Reports the rungs on offer to the engine, when they changed.
     pub(super) fn offer_rungs(&mut self) {
-        let offers = self.rungs.offers(self.engine.catalog());
+        let offers = self.offers();
         if offers != self.offered {
             self.offered = offers.clone();
             self.feed(Input::Offers(offers));
         }
     }
 
+    fn offers(&self) -> Offers {
+        let scheduler = self.engine.scheduler();
+        self.rungs.offers(self.engine.catalog(), |key| scheduler.load_time(key))
+    }
+
     /// The same after another configuration, whose budget may have other room for what is parked.
     pub(super) fn offer_rungs_again(&mut self) {
         if self.offered != Offers::default() {
-            self.offered = self.rungs.offers(self.engine.catalog());
+            self.offered = self.offers();
             self.feed(Input::Offers(self.offered.clone()));
         } else {
             self.offer_rungs();
