@@ -100,11 +100,12 @@ pub use majordomo_memory::{
     SharedSlice, SourceError, bound_heaps, release_program,
 };
 pub use majordomo_registry::{
-    CatalogError, ComponentSpec, ConflictPolicy, ExternalSpec, LoadedConfig, LoaderSpec, OnAbandon,
-    OverLimit, PoolSpec, ProbeRule, ProbeSpec, Problem, Problems, ProcessSpec, Protocol, ReadySpec,
-    ResolvedComponent, ResolvedKey, RestartPolicy, ServiceRequest, ServiceUrl, Severity, StdinMode,
-    StdioSpec, StopSignal, StopSpec, TrimSignal, TrimSpec, UrlScheme, WhileLeased,
-    environment_variable, read_config, schema, temporary_folder,
+    AsleepSpec, CatalogError, ComponentSpec, ConflictPolicy, ExternalSpec, LoadedConfig,
+    LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeRule, ProbeSpec, Problem, Problems,
+    ProcessSpec, Protocol, ReadySpec, ResolvedComponent, ResolvedKey, RestartPolicy,
+    ServiceRequest, ServiceUrl, Severity, StdinMode, StdioSpec, StepRequest, StepSpec, StopSignal,
+    StopSpec, TrimSignal, TrimSpec, UrlScheme, WhileLeased, environment_variable, read_config,
+    schema, temporary_folder,
 };
 pub use majordomo_runtime::guard::{GuardForm, hidden_main};
 pub use majordomo_runtime::logs::{LogChunk, LogFollower, LogLine, LogStream};

@@ -26,6 +26,8 @@ pub struct RungFigures {
     pub enter: Duration,
     /// How long a wake takes.
     pub wake: Duration,
+    /// A park may always take this long, however quick earlier ones were.
+    pub patience: Duration,
 }
 
 /// The figures of a component at a rung, as expected and as measured.
@@ -51,7 +53,7 @@ impl LearnedRung {
         if !self.parked {
             self.figures = RungFigures { wake, ..figures };
         } else {
-            self.figures.enter = enter;
+            (self.figures.enter, self.figures.patience) = (enter, figures.patience);
         }
         if !self.woken {
             self.figures.wake = figures.wake;
@@ -98,7 +100,7 @@ impl LearnedRung {
             apart_stays: share(apart(held), others),
             moves: share(held.of(own).saturating_sub(ram), others),
             enter: took,
-            wake: self.figures.wake,
+            ..self.figures
         };
         let rate = if self.parked { RATE } else { 1.0 };
         let mix = |old: f64, new: f64| old + rate * (new - old);
@@ -109,7 +111,7 @@ impl LearnedRung {
             apart_stays: mix(old.apart_stays, seen.apart_stays),
             moves: mix(old.moves, seen.moves),
             enter: old.enter.mul_f64(1.0 - rate) + seen.enter.mul_f64(rate),
-            wake: old.wake,
+            ..old
         };
         self.parked = true;
     }

@@ -37,6 +37,8 @@ struct Entry {
     pool: usize,
     /// Declared bytes of other pools, by position.
     apart: Vec<(usize, ByteSize)>,
+    /// The same while it sleeps, where that is stated.
+    apart_asleep: Vec<(usize, ByteSize)>,
     config_hash: u64,
 }
 
@@ -143,6 +145,7 @@ impl Catalog {
                     spec: None,
                     pool: 0,
                     apart: Vec::new(),
+                    apart_asleep: Vec::new(),
                     config_hash: 0,
                 });
             }
@@ -160,6 +163,8 @@ impl Catalog {
             entry.pool = position(&spec.pool);
             entry.apart =
                 spec.memory_in.iter().map(|(name, bytes)| (position(name), *bytes)).collect();
+            let asleep = spec.asleep.iter().flat_map(|asleep| &asleep.memory_in);
+            entry.apart_asleep = asleep.map(|(name, bytes)| (position(name), *bytes)).collect();
             entry.config_hash = fingerprint::of(&spec);
             entry.spec = Some(spec);
         }
@@ -334,6 +339,16 @@ impl Catalog {
     #[must_use]
     pub fn apart(&self, key: ComponentKey) -> &[(usize, ByteSize)] {
         &self.entries[key.index()].apart
+    }
+
+    /// The bytes of a component in pools besides its own while it sleeps: as stated; all that it declares, where nothing is.
+    #[must_use]
+    pub fn apart_asleep(&self, key: ComponentKey) -> &[(usize, ByteSize)] {
+        let entry = &self.entries[key.index()];
+        match entry.spec.as_ref().is_some_and(|spec| spec.asleep.is_some()) {
+            true => &entry.apart_asleep,
+            false => &entry.apart,
+        }
     }
 
     /// The position in one fixed order in which every component comes after its dependencies and `after`.

@@ -52,8 +52,8 @@ pub use config::{
 pub use environment::{environment_variable, temporary_folder};
 pub use problem::{Position, Problem, Problems, Severity};
 pub use spec::{
-    ComponentSpec, ConflictPolicy, ExternalSpec, LoaderSpec, OnAbandon, OverLimit, PoolSpec,
-    ProbeRule, ProbeSpec, ProcessSpec, Protocol, ReadySpec, RestartPolicy, ServiceRequest,
-    ServiceUrl, StdinMode, StdioSpec, StopSignal, StopSpec, TrimSignal, TrimSpec, UrlScheme,
-    WELL_KNOWN_POOLS, WhileLeased,
+    AsleepSpec, ComponentSpec, ConflictPolicy, ExternalSpec, LoaderSpec, OnAbandon, OverLimit,
+    PoolSpec, ProbeRule, ProbeSpec, ProcessSpec, Protocol, ReadySpec, RestartPolicy,
+    ServiceRequest, ServiceUrl, StdinMode, StdioSpec, StepRequest, StepSpec, StopSignal, StopSpec,
+    TrimSignal, TrimSpec, UrlScheme, WELL_KNOWN_POOLS, WhileLeased,
 };

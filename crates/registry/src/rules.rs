@@ -10,8 +10,8 @@ use crate::config::{RAM, shorten, suggest};
 use crate::spec::is_request_path;
 use crate::template::{self, PlaceHolder, TemplateError};
 use crate::{
-    ComponentSpec, ExternalSpec, LoaderSpec, PoolSpec, ProbeSpec, ProcessSpec, ReadySpec, StopSpec,
-    TrimSpec, UrlScheme, WELL_KNOWN_POOLS,
+    ComponentSpec, ExternalSpec, LoaderSpec, PoolSpec, ProbeSpec, ProcessSpec, ReadySpec,
+    StepRequest, StepSpec, StopSpec, TrimSpec, UrlScheme, WELL_KNOWN_POOLS,
 };
 
 /// A program's own place-holders, for suggestions.
@@ -63,9 +63,22 @@ impl<'s> Breaches<'s> {
 pub(crate) fn check(spec: &ComponentSpec) -> Vec<Breach<'_>> {
     let mut breaches = Breaches(Vec::new());
     match &spec.loader {
-        LoaderSpec::Process(process) => check_process(&mut breaches, process),
-        LoaderSpec::External(service) => check_service(&mut breaches, service),
+        LoaderSpec::Process(process) => {
+            check_process(&mut breaches, process);
+            sleep_rules(&mut breaches, spec, process.sleep.is_some(), process.wake.is_some());
+        }
+        LoaderSpec::External(service) => {
+            check_service(&mut breaches, service);
+            // Without `asleep` its requests begin and end a load, and one alone is enough.
+            if spec.asleep.is_some() {
+                sleep_rules(&mut breaches, spec, service.sleep.is_some(), service.wake.is_some());
+            }
+        }
         LoaderSpec::Python { module, function } => {
+            if spec.asleep.is_some() {
+                let message = "a Python function is never put to sleep".to_owned();
+                breaches.add(Place::Key("asleep"), "foreign-key", message, Some("remove it"));
+            }
             for (key, text) in [("module", module), ("function", function)] {
                 if text.trim().is_empty() {
                     let message = format!("{key} is empty");
@@ -82,6 +95,33 @@ pub(crate) fn check(spec: &ComponentSpec) -> Vec<Breach<'_>> {
         }
     }
     breaches.0
+}
+
+/// A component that is put to sleep is woken again, and its memory while it sleeps is stated and less than before.
+fn sleep_rules(breaches: &mut Breaches<'_>, spec: &ComponentSpec, sleep: bool, wake: bool) {
+    let keys = [("sleep", sleep), ("wake", wake), ("asleep", spec.asleep.is_some())];
+    let missing: Vec<_> = keys.iter().filter(|(_, has)| !has).map(|(key, _)| *key).collect();
+    let has = |key: &&(&str, bool)| key.1;
+    // A service has the requests without the memory as well.
+    let stated = match spec.service() {
+        Some(_) => keys.iter().rev().find(has),
+        None => keys.iter().find(has),
+    };
+    if let Some((stated, _)) = stated.filter(|_| !missing.is_empty()) {
+        let message = format!("{stated} needs {} too", missing.join(" and "));
+        let help = "such as sleep = { http = \"POST /sleep\" }, wake = { http = \"POST /wake\" } and asleep = \"100MiB\"";
+        breaches.add(Place::Key(stated), "missing-key", message, Some(help));
+    }
+    let Some(asleep) = &spec.asleep else { return };
+    let held = asleep.memory.unwrap_or(spec.memory).0;
+    let apart = asleep.memory_in.values().map(|bytes| bytes.0);
+    let ready =
+        spec.memory_in.values().map(|bytes| bytes.0).fold(spec.memory.0, u64::saturating_add);
+    if apart.fold(held, u64::saturating_add) >= ready {
+        let message = "asleep is no less than memory, so a sleep frees nothing".to_owned();
+        let help = Some("state what stays while the component sleeps");
+        breaches.add(Place::Key("asleep"), "bad-value", message, help);
+    }
 }
 
 /// The rules for the command of a process. `more` are place-holders besides a program's own.
@@ -140,6 +180,21 @@ pub(crate) fn check_memory<'s>(spec: &'s ComponentSpec, pools: &[PoolSpec]) -> V
         };
         breaches.add(place, "unknown-pool", message, Some(&help));
     }
+    for (name, bytes) in spec.asleep.iter().flat_map(|asleep| &asleep.memory_in) {
+        let place = Place::Member("asleep", name);
+        if !ByteSize::SETTING.contains(bytes) {
+            let (min, max) = ByteSize::SETTING.into_inner();
+            let message = format!("{bytes} of pool {} is not within {min} and {max}", quoted(name));
+            breaches.add(place, "out-of-range", message, None);
+        }
+        if !spec.memory_in.contains_key(name) {
+            let stated = spec.memory_in.keys().map(|name| &**name);
+            let message = format!("memory states no bytes of pool {}", quoted(&shorten(name)));
+            let help = suggest(name, stated.chain([RAM]));
+            let help = help.unwrap_or_else(|| "state its bytes in memory, too".to_owned());
+            breaches.add(place, "unknown-pool", message, Some(&help));
+        }
+    }
     if !spec.memory_in.is_empty() && is_declared(&spec.pool) {
         let message = format!(
             "pool {} is not main memory, and memory states bytes by pool",
@@ -177,8 +232,8 @@ fn check_process<'s>(breaches: &mut Breaches<'s>, process: &'s ProcessSpec) {
             breaches.add(Place::Key(key), "empty-path", format!("{key} is empty"), help);
         }
     }
-    if let Some(command) = process.stop_command() {
-        stop_rules(breaches, process, command);
+    for (key, command) in process.request_commands() {
+        request_rules(breaches, process, key, command);
     }
     check_requests(breaches, process);
 }
@@ -226,11 +281,16 @@ fn check_times<'s>(breaches: &mut Breaches<'s>, place: Place<'s>, probe: &ProbeS
     }
 }
 
-/// The command that asks a program to end: like the program's own, and only about an address that the program has.
-fn stop_rules<'s>(breaches: &mut Breaches<'s>, process: &ProcessSpec, command: &'s [String]) {
-    let place = Place::Value("stop", "command");
+/// The command of a request to a program: like the program's own, and only about an address that the program has.
+fn request_rules<'s>(
+    breaches: &mut Breaches<'s>,
+    process: &ProcessSpec,
+    key: &'static str,
+    command: &'s [String],
+) {
+    let place = Place::Value(key, "command");
     if command.first().is_none_or(|program| program.trim().is_empty()) {
-        let message = "the command of stop has no program".to_owned();
+        let message = format!("the command of {key} has no program");
         breaches.add(place, "bad-value", message, Some("the first item is the program"));
     }
     for text in command {
@@ -241,7 +301,7 @@ fn stop_rules<'s>(breaches: &mut Breaches<'s>, process: &ProcessSpec, command: &
                 PlaceHolder::Socket if !process.has_socket() => "{socket}",
                 _ => continue,
             };
-            let message = format!("stop uses {missing}, which the program itself is not given");
+            let message = format!("{key} uses {missing}, which the program itself is not given");
             let help = format!("use {missing} in command or env, or state its address");
             breaches.add(place, "no-address", message, Some(&help));
         }
@@ -281,10 +341,18 @@ fn check_requests<'s>(breaches: &mut Breaches<'s>, process: &'s ProcessSpec) {
         Some(StopSpec::Http(path)) => Some(Some(path)),
         Some(StopSpec::Command(_) | StopSpec::Signal(_)) | None => None,
     };
+    let step = |step: &'s Option<Box<StepSpec>>| -> Request<'s> {
+        match &step.as_ref()?.how {
+            StepRequest::Http(request) => Some(Some(request.path())),
+            StepRequest::Command(_) | StepRequest::Signal(_) => None,
+        }
+    };
     let requests = [
         ("ready", request(&process.ready)),
         ("probe", probe.and_then(|probe| request(&probe.how))),
         ("trim", trim),
+        ("sleep", step(&process.sleep)),
+        ("wake", step(&process.wake)),
         ("stop", stop),
     ];
     for (key, request) in requests {

@@ -10,7 +10,7 @@ pub(crate) use external::is_request_path;
 pub use external::{ExternalSpec, ServiceRequest, ServiceUrl, UrlScheme};
 pub use probe::{ProbeRule, ProbeSpec, WhileLeased};
 pub use process::{ProcessSpec, Protocol, ReadySpec, StdinMode, StdioSpec};
-pub use requests::{StopSignal, StopSpec, TrimSignal, TrimSpec};
+pub use requests::{StepRequest, StepSpec, StopSignal, StopSpec, TrimSignal, TrimSpec};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -140,6 +140,24 @@ pub struct PoolSpec {
     pub declared: bool,
 }
 
+/// The memory that a component is expected to hold while it sleeps. The bytes in its own pool are measured then, where they
+/// can be; the others are booked as they stand here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct AsleepSpec {
+    /// In the component's own pool; none = as while it is ready.
+    pub memory: Option<ByteSize>,
+    /// In other pools, by name. A pool that is not named is empty then.
+    pub memory_in: BTreeMap<Arc<str>, ByteSize>,
+}
+
+impl From<ByteSize> for AsleepSpec {
+    /// So many bytes of the component's own pool, and none elsewhere.
+    fn from(bytes: ByteSize) -> Self {
+        Self { memory: Some(bytes), memory_in: BTreeMap::new() }
+    }
+}
+
 /// The specification of one component.
 #[derive(Clone, Debug, PartialEq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -157,6 +175,9 @@ pub struct ComponentSpec {
     pub memory: ByteSize,
     /// Declared memory in pools that are not main memory, by the name of the pool.
     pub memory_in: BTreeMap<Arc<str>, ByteSize>,
+    /// The memory that the component is expected to hold while it sleeps. A program or a service without it is never put to
+    /// sleep; a builtin states its own by a hook, and this replaces that.
+    pub asleep: Option<AsleepSpec>,
     /// The component's own limit: above it, the component is asked to trim, then `over_limit` applies. The system
     /// enforces it on a process where it can. Without a limit, only the budget bounds the component.
     pub memory_limit: Option<ByteSize>,
@@ -300,6 +321,7 @@ impl ComponentSpec {
             pool: GENERAL.clone(),
             memory: ByteSize::mib(100),
             memory_in: BTreeMap::new(),
+            asleep: None,
             memory_limit: None,
             over_limit: OverLimit::default(),
             load_time: Duration::from_millis(100),

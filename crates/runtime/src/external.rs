@@ -115,7 +115,8 @@ impl Service {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            () = self.sleep(within) => {}
+            // A failure is logged.
+            _ = self.sleep(within) => {}
             () = hurry => {}
         }
     }
@@ -183,9 +184,15 @@ impl Service {
         timeout(probe.timeout, asked).await.unwrap_or_else(late)
     }
 
+    /// Wakes it after [`Self::sleep`], where it has a request for that. The caller bounds the time, and probes.
+    pub(crate) async fn wake(&self) -> Result<(), String> {
+        let Some(request) = &self.spec.wake else { return Ok(()) };
+        self.request(request).await.map_err(|(_, why)| format!("{request}: {why}"))
+    }
+
     /// Puts it to sleep, where it has a request for that, within this time and until [`Self::hurry`]; a failure is logged.
-    pub(crate) async fn sleep(&self, within: Duration) {
-        let Some(request) = &self.spec.sleep else { return };
+    pub(crate) async fn sleep(&self, within: Duration) -> Result<(), String> {
+        let Some(request) = &self.spec.sleep else { return Ok(()) };
         let since = Instant::now();
         let outcome = tokio::select! {
             biased;
@@ -193,12 +200,16 @@ impl Service {
             () = self.hurry.notified() => None,
         };
         let outcome = match outcome {
-            Some(Ok(())) => return self.log(&format!("{request} was answered; it sleeps")),
+            Some(Ok(())) => {
+                self.log(&format!("{request} was answered; it sleeps"));
+                return Ok(());
+            }
             Some(Err((_, why))) => why,
             None => format!("no answer within {:.1?}", since.elapsed()),
         };
         tracing::warn!(url = %self.spec.url, %request, why = outcome, "a service was not put to sleep");
         self.log(&format!("{request} failed: {outcome}; it may still use its memory"));
+        Err(format!("{request}: {outcome}"))
     }
 
     /// Ends a [`Self::sleep`] without its answer, also one that begins later.

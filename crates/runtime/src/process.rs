@@ -18,6 +18,7 @@ use crate::load_clock::LoadClock;
 use crate::logs::LogBuffer;
 
 mod bound;
+mod command;
 mod error;
 pub(crate) mod http;
 mod loader;
@@ -27,6 +28,7 @@ mod ready;
 mod resolve;
 mod running;
 mod spawn;
+mod step;
 mod stop_request;
 mod strays;
 mod supervise;

@@ -15,16 +15,14 @@ use std::time::Duration;
 use majordomo_core::{ComponentKey, Rung};
 use majordomo_engine::{Offers, ParkReport, WakeReport};
 use majordomo_registry::Catalog;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
+use crate::polling::Pauses;
 use asleep::Asleep;
 use paged::Paged;
 
 /// Wakes that may run at a time, where the paged rung does not know better.
 const WAKE_LANES: usize = 4;
-/// The pauses between probes after a wake.
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// The sources of rungs.
 #[derive(Debug, Default)]
@@ -97,10 +95,9 @@ fn late(within: Duration, why: &str) -> String {
 
 /// Probes a component until it answers well; at once, where no probe is configured.
 async fn until_healthy(subject: &Subject, why: &mut String) {
-    let mut pause = FIRST_PAUSE;
+    let pauses = Pauses::begin(None);
     while let Err(error) = subject.probe().await {
         *why = error;
-        sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pauses.pause().await;
     }
 }

@@ -366,6 +366,7 @@ impl Rig {
             moves: 0.0,
             enter: seconds(0.1),
             wake: seconds(0.2),
+            ..RungFigures::default()
         };
         let offer = |name: &&str| RungOffer { key: self.key(name), rung: Rung::Paged, figures };
         let rungs = names.iter().map(offer).collect();

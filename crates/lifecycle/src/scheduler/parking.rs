@@ -133,8 +133,8 @@ impl Scheduler {
         let Some(id) = self.incarnation(key) else { return };
         let parking = self.entry(key).parking();
         let expects = parking.rung(to).map(|r| r.held(parking.before(), self.pool(key)));
-        let enter = parking.rung(to).map_or(Duration::ZERO, |r| r.figures().enter);
-        let deadline = (enter * PARK_MARGIN).max(MIN_PARK);
+        let figures = parking.rung(to).map(|r| *r.figures()).unwrap_or_default();
+        let deadline = (figures.enter * PARK_MARGIN).max(MIN_PARK).max(figures.patience);
         let under_way = self.new_step(to, expects.unwrap_or_default(), step);
         let number = under_way.id;
         self.entry_mut(key).begin_park(under_way, step.now + deadline);

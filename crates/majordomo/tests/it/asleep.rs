@@ -7,7 +7,7 @@ use majordomo::{ByteSize, Component, ComponentSpec, Factory};
 
 use crate::support::{World, lease, mib, run, state};
 
-/// What happened to the builtins of a test.
+/// The calls of a builtin of a test.
 #[derive(Debug, Default)]
 struct Counts {
     loads: AtomicUsize,

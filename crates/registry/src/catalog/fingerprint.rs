@@ -11,8 +11,8 @@ use std::time::Duration;
 use fnv::FnvHasher;
 
 use crate::{
-    ComponentSpec, LoaderSpec, ProbeRule, ProcessSpec, ReadySpec, StdinMode, StdioSpec, StopSpec,
-    TrimSpec, WhileLeased,
+    ComponentSpec, LoaderSpec, ProbeRule, ProcessSpec, ReadySpec, StdinMode, StdioSpec,
+    StepRequest, StopSpec, TrimSpec, WhileLeased,
 };
 
 /// The fingerprint of one specification.
@@ -138,6 +138,15 @@ impl Encoder {
             Some(TrimSpec::Signal(signal)) => {
                 self.text("trim by signal");
                 self.text(signal.name());
+            }
+        }
+        for (word, step) in [("sleep", &p.sleep), ("wake", &p.wake)] {
+            let Some(step) = step else { continue };
+            self.text(word);
+            match &step.how {
+                StepRequest::Command(command) => self.texts(command),
+                StepRequest::Http(request) => self.text(&request.to_string()),
+                StepRequest::Signal(signal) => self.text(signal.name()),
             }
         }
         match &p.stop {

@@ -9,7 +9,7 @@ use majordomo_core::{ByteSize, ComponentId, Config};
 use super::inherit::{Keys, Layers};
 use super::keys::component::COMPONENT;
 use super::keys::pool::POOL;
-use super::keys::requests::PROBE;
+use super::keys::requests::{PROBE, STEP};
 use super::keys::{OutOfRange, out_of_range};
 use super::node::{Member, Node, Value};
 use super::phrases;
@@ -134,6 +134,12 @@ fn check_component(found: &mut Found, spec: &ComponentSpec, pools: Option<&[Pool
     if let Some(probe) = spec.probe() {
         for value in out_of_range(PROBE, probe) {
             found.out_of_range(&format!("{path}.probe"), &value);
+        }
+    }
+    let steps = spec.program().into_iter().flat_map(|p| [("sleep", &p.sleep), ("wake", &p.wake)]);
+    for (key, step) in steps {
+        for value in step.iter().flat_map(|step| out_of_range(STEP, step)) {
+            found.out_of_range(&format!("{path}.{key}"), &value);
         }
     }
     for breach in rules::check(spec) {

@@ -8,7 +8,7 @@ use std::fmt;
 
 use majordomo_core::{Config, Setting, quoted};
 
-use super::keys::requests::{EXTERNAL, PROBE, STOP, TRIM};
+use super::keys::requests::{EXTERNAL, PROBE, STEP, STOP, TRIM};
 use super::keys::{Key, Kind, Target};
 use super::node::{Node, Value};
 use super::phrases;
@@ -220,6 +220,18 @@ impl<T: Target> Row<T> for Key<T> {
                 // A reported problem in the table must not be reported as a missing key too.
                 if report.n_added() == before {
                     set(target, trim);
+                }
+            }
+            Kind::Step(set) => {
+                if let Some(suggestion) = as_http(report, name, node) {
+                    return mismatch(report, &name, node, "a table of keys", Some(suggestion));
+                }
+                let before = report.n_added();
+                let mut step = Default::default();
+                fill(report, &name, node, STEP, &mut step);
+                // A reported problem in the table must not be reported as a missing key too.
+                if report.n_added() == before {
+                    set(target, step);
                 }
             }
             Kind::Stop(set) => {

@@ -70,6 +70,8 @@ pub(crate) enum Kind<T: Target + 'static> {
     Probe(fn(&mut T, requests::ProbeDraft)),
     /// A table with the keys of [`requests::TRIM`].
     Trim(fn(&mut T, requests::TrimDraft)),
+    /// A table with the keys of [`requests::STEP`].
+    Step(fn(&mut T, requests::StepDraft)),
     /// A table with the keys of [`requests::STOP`].
     Stop(fn(&mut T, requests::StopDraft)),
     /// A table with the keys of [`requests::EXTERNAL`].

@@ -7,7 +7,7 @@ use majordomo_core::{Config, Domain, Setting};
 use super::keys::component::COMPONENT;
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
 use super::keys::pool::POOL;
-use super::keys::requests::{EXTERNAL, PROBE, STOP, TRIM};
+use super::keys::requests::{EXTERNAL, PROBE, STEP, STOP, TRIM};
 use super::keys::{Key, Kind, Target};
 use super::settings_of;
 
@@ -28,6 +28,7 @@ pub fn reference() -> String {
     out += PLACE_HOLDERS;
     section(&mut out, "`probe`", "Either `http` or `connect`.", PROBE);
     section(&mut out, "`trim`", TRIMMING, TRIM);
+    section(&mut out, "`sleep` and `wake`", SLEEPING, STEP);
     section(&mut out, "`stop`", STOPPING, STOP);
     out += LINES;
     section(&mut out, "`external`", SERVICES, EXTERNAL);
@@ -104,8 +105,8 @@ env = { OMP_NUM_THREADS = false }
 - **Precedence**: the component's own keys, then those of its template, then those of the template that this one uses, and so
   on, then `[defaults]`. `majordomo check --resolved CONFIG` prints each component with all its keys and the table and line of each.
 - **Lists are replaced**, not joined: `keywords = [\"a\"]` in a component drops the inherited keywords.
-- **`env`, `probe` and `memory` are merged key by key**: the nearer value wins, the other keys stay (with `connect`, an inherited
-  `http` of `probe` is dropped, and the reverse; a plain size of `memory` replaces all of it). Every other table is replaced.
+- **`env`, `probe`, `memory` and `asleep` are merged key by key**: the nearer value wins, the other keys stay (with `connect`, an inherited
+  `http` of `probe` is dropped, and the reverse; a plain size of `memory` or `asleep` replaces all of it). Every other table is replaced.
 - **`false` removes an inherited value**, `env = { NAME = false }` an inherited variable: the key then has its default. (Keys that are themselves true or false are set by it.)
 - **`{name}`** is the component's name, in every text of a component: `command`, `env`, `cwd`, `socket`, `ready`, `keywords`, ...
   It is filled in when the file is read. `{{` and `}}` stand for braces in `command` and `env`; in other
@@ -156,6 +157,10 @@ They are filled in at each start. A program also finds the URL of each dependenc
 ";
 const TRIMMING: &str = "Either `http` or `signal`. A program is asked to trim at memory pressure, above its `memory_limit`, and by \
     `majordomo trim`; a failed request is recorded as an event and in the component's log.";
+const SLEEPING: &str = "One of `command`, `http` and `signal`, and `timeout`. A component that sleeps keeps its process, its address and the connections \
+    of its clients, and holds as much memory as `asleep` states. It is put to sleep when memory is needed, where that loses less than its unload, and woken by the next demand. \
+    A request that fails ends the component instead; after two failures it is not put to sleep again until its configuration changes. \
+    See [write-a-component.md](write-a-component.md#sleep).";
 const STOPPING: &str = "One of `command`, `http` and `signal`, for a program that loses data at TERM. The program has half of `stop_deadline` to end \
     after it; then, or at once when the request fails, TERM follows, and KILL at the end of `stop_deadline`. The output of `command`, and \
     a failure, are in the component's log. A load that is cancelled is stopped by TERM.";
@@ -264,6 +269,8 @@ fn kind<T: Target>(kind: &Kind<T>) -> String {
         Kind::Texts(_) => "list of texts".into(),
         Kind::TextMap(_) => "table of texts".into(),
         Kind::Ready(_) => "word or table".into(),
-        Kind::Probe(_) | Kind::Trim(_) | Kind::Stop(_) | Kind::External(_) => "table".into(),
+        Kind::Probe(_) | Kind::Trim(_) | Kind::Step(_) | Kind::Stop(_) | Kind::External(_) => {
+            "table".into()
+        }
     }
 }

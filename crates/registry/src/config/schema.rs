@@ -10,7 +10,7 @@ use super::inherit::NO_DEFAULTS;
 use super::keys::component::{COMPONENT, LOADER_KEYS};
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
 use super::keys::pool::POOL;
-use super::keys::requests::{EXTERNAL, PROBE, READY, READY_WORDS, STOP, TRIM};
+use super::keys::requests::{EXTERNAL, PROBE, READY, READY_WORDS, STEP, STEP_WAYS, STOP, TRIM};
 use super::keys::{Key, Kind, Target};
 use super::settings_of;
 
@@ -196,6 +196,11 @@ fn kind<T: Target>(kind: &Kind<T>) -> Value {
         }
         Kind::Probe(_) => table(PROBE),
         Kind::Trim(_) => one_of(TRIM),
+        Kind::Step(_) => {
+            let mut step = table(STEP);
+            step["oneOf"] = STEP_WAYS.iter().map(|way| json!({ "required": [way] })).collect();
+            step
+        }
         Kind::Stop(_) => one_of(STOP),
         Kind::External(_) => table(EXTERNAL),
     }

@@ -216,6 +216,10 @@ fn component(
             }
         }
     }
+    if member.node.get("asleep").is_some() {
+        // A wrong value was reported, and is not missing.
+        draft.spec.asleep.get_or_insert_default();
+    }
     breaches(report, member, rules::check_memory(&draft.spec, pools));
     if let Some(loader) = loader(report, member, &mut draft) {
         draft.spec.loader = loader;

@@ -140,6 +140,17 @@ impl ServiceRequest {
         Ok(Self { method, path: path.to_owned() })
     }
 
+    /// The same; a path alone is posted.
+    ///
+    /// # Errors
+    /// The mistake, in words.
+    pub fn parse_or_post(text: &str) -> Result<Self, String> {
+        match text.starts_with('/') {
+            true => Self::parse(&format!("POST {text}")),
+            false => Self::parse(text),
+        }
+    }
+
     /// One of POST, PUT, GET and DELETE.
     #[must_use]
     pub const fn method(&self) -> &'static str {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use majordomo_core::ByteSize;
 
-use super::{ProbeSpec, StopSpec, TrimSpec};
+use super::{ProbeSpec, StepRequest, StepSpec, StopSpec, TrimSpec};
 use crate::template::{self, EndpointPart, PlaceHolder};
 
 /// The standard input of a process.
@@ -101,6 +101,11 @@ pub struct ProcessSpec {
     pub probe: Option<ProbeSpec>,
     /// The request to trim; none when the program cannot trim.
     pub trim: Option<TrimSpec>,
+    /// The request to sleep: to give back memory until it is woken. Needs `wake`, and
+    /// [`ComponentSpec::asleep`](super::ComponentSpec#structfield.asleep).
+    pub sleep: Option<Box<StepSpec>>,
+    /// The request to become usable again after `sleep`.
+    pub wake: Option<Box<StepSpec>>,
     /// The request to end, before TERM.
     pub stop: Option<StopSpec>,
 }
@@ -108,7 +113,8 @@ pub struct ProcessSpec {
 impl ProcessSpec {
     /// The texts with place-holders.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
-        self.own_texts().chain(self.stop_command().unwrap_or_default().iter().map(String::as_str))
+        let requests = self.request_commands().flat_map(|(_, command)| command);
+        self.own_texts().chain(requests.map(String::as_str))
     }
 
     /// The texts with place-holders that the program itself is given.
@@ -116,13 +122,18 @@ impl ProcessSpec {
         self.command.iter().chain(self.env.values()).map(String::as_str)
     }
 
-    /// The command that asks the program to end.
-    #[must_use]
-    pub fn stop_command(&self) -> Option<&[String]> {
-        match &self.stop {
+    /// The commands of its requests, by the key of the request.
+    pub fn request_commands(&self) -> impl Iterator<Item = (&'static str, &[String])> {
+        let stop = match &self.stop {
             Some(StopSpec::Command(command)) => Some(command),
             _ => None,
-        }
+        };
+        let [sleep, wake] = [&self.sleep, &self.wake].map(|step| match step.as_ref()?.how {
+            StepRequest::Command(ref command) => Some(command),
+            _ => None,
+        });
+        let all = [("stop", stop), ("sleep", sleep), ("wake", wake)];
+        all.into_iter().filter_map(|(key, command)| Some((key, &**command?)))
     }
 
     /// The bounds of the protocol of lines, if the program has that protocol.

@@ -1,4 +1,8 @@
-//! Requests to a running program: to trim its memory, and to end before TERM.
+//! Requests to a running program: to trim its memory, to sleep and to wake, and to end before TERM.
+
+use std::time::Duration;
+
+use super::ServiceRequest;
 
 /// A type of signals that may be declared, with their names in a configuration.
 macro_rules! signals {
@@ -71,4 +75,39 @@ pub enum StopSpec {
     Http(String),
     /// This signal, to the first process of the program.
     Signal(StopSignal),
+}
+
+/// The request to a program to sleep, or to wake again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct StepSpec {
+    /// How the program is asked.
+    pub how: StepRequest,
+    /// The request has failed when it takes longer. Default 30 s.
+    pub timeout: Duration,
+}
+
+impl StepSpec {
+    pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// A request with the default timeout.
+    #[must_use]
+    pub fn new(how: StepRequest) -> Self {
+        Self { how, timeout: Self::TIMEOUT }
+    }
+}
+
+/// How a program is asked to sleep or to wake.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum StepRequest {
+    /// A program and its arguments, run like the command of [`StopSpec::Command`]; the step has ended when it ends with code 0.
+    Command(Vec<String>),
+    /// This request on the program's port or socket, whose answer ends the step.
+    Http(ServiceRequest),
+    /// This signal, to the first process of the program. It has no answer: the program sleeps when its memory has fallen to
+    /// what it is expected to be, and is awake when its probe answers.
+    Signal(TrimSignal),
 }

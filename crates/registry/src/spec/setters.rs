@@ -7,8 +7,9 @@ use std::time::Duration;
 use majordomo_core::{ByteSize, ComponentId, NameError, Priority};
 
 use super::{
-    ComponentSpec, ConflictPolicy, OnAbandon, OverLimit, ProbeRule, ProbeSpec, ProcessSpec,
-    Protocol, ReadySpec, RestartPolicy, StdinMode, StdioSpec, StopSpec, TrimSpec,
+    AsleepSpec, ComponentSpec, ConflictPolicy, OnAbandon, OverLimit, ProbeRule, ProbeSpec,
+    ProcessSpec, Protocol, ReadySpec, RestartPolicy, StdinMode, StdioSpec, StepSpec, StopSpec,
+    TrimSpec,
 };
 
 /// One setter for each field: its name, the type of its argument, and the field's value.
@@ -51,6 +52,7 @@ impl ComponentSpec {
         priority(priority: Priority) = priority;
         pool(name: impl Into<Arc<str>>) = name.into();
         memory(bytes: ByteSize) = bytes;
+        asleep(held: impl Into<AsleepSpec>) = Some(held.into());
         memory_limit(bytes: impl Into<Option<ByteSize>>) = bytes.into();
         over_limit(what: OverLimit) = what;
         load_time(time: Duration) = time;
@@ -111,6 +113,8 @@ impl ProcessSpec {
         ready(when: ReadySpec) = when;
         probe(probe: impl Into<Option<ProbeSpec>>) = probe.into();
         trim(how: impl Into<Option<TrimSpec>>) = how.into();
+        sleep(request: impl Into<Option<StepSpec>>) = request.into().map(Box::new);
+        wake(request: impl Into<Option<StepSpec>>) = request.into().map(Box::new);
         stop(how: impl Into<Option<StopSpec>>) = how.into();
     }
 }

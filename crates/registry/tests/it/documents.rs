@@ -28,6 +28,10 @@ fn allows(schema: &Value, value: &Value) -> bool {
         "pattern" => value.as_str().is_none_or(|v| matches(expected.as_str().unwrap(), v)),
         "items" => value.as_array().is_none_or(|v| v.iter().all(|item| allows(expected, item))),
         "anyOf" => expected.as_array().unwrap().iter().any(|one| allows(one, value)),
+        "oneOf" => {
+            let all = expected.as_array().unwrap();
+            all.iter().filter(|one| allows(one, value)).count() == 1
+        }
         "required" => value.as_object().is_none_or(|v| {
             expected.as_array().unwrap().iter().all(|k| v.contains_key(k.as_str().unwrap()))
         }),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use majordomo_core::ByteSize;
 use majordomo_registry::{
-    LoaderSpec, ProcessSpec, ReadySpec, StdinMode, StdioSpec, StopSignal, StopSpec, TrimSignal,
-    TrimSpec, parse_toml,
+    LoaderSpec, ProcessSpec, ReadySpec, ServiceRequest, StdinMode, StdioSpec, StepRequest,
+    StopSignal, StopSpec, TrimSignal, TrimSpec, parse_toml,
 };
 
 use crate::config::{check, with};
@@ -326,5 +326,81 @@ fn unstated_timeout_of_a_probe_is_no_longer_than_the_time_between_probes() {
         &[
             "3:9 bad-value probe needs either http or connect | such as { http = \"/health\" } or { connect = true }",
         ],
+    );
+}
+
+#[test]
+fn sleep_and_wake_are_declared_by_request_command_or_signal() {
+    let read = |lines: &str| {
+        let text = with(&format!("{lines}\nasleep = \"10MiB\""));
+        let loaded = parse_toml(&text, "c.toml", None).unwrap_or_else(|e| panic!("{e}"));
+        let program = loaded.specs[0].program().unwrap();
+        [&program.sleep, &program.wake].map(|step| step.clone().unwrap())
+    };
+    let http = |text| StepRequest::Http(ServiceRequest::parse(text).unwrap());
+    let [sleep, wake] = read(
+        "command = [\"x\", \"{port}\"]\nsleep = { http = \"PUT /nap?level=1\", timeout = \"5s\" }\nwake = { http = \"/rise\" }",
+    );
+    assert_eq!((sleep.how, sleep.timeout.as_secs()), (http("PUT /nap?level=1"), 5));
+    assert_eq!((wake.how, wake.timeout.as_secs()), (http("POST /rise"), 30));
+    let [sleep, wake] =
+        read("command = [\"x\"]\nsleep = { signal = \"USR1\" }\nwake = { command = [\"y\"] }");
+    assert_eq!(sleep.how, StepRequest::Signal(TrimSignal::Usr1));
+    assert_eq!(wake.how, StepRequest::Command(vec!["y".to_owned()]));
+}
+
+#[test]
+fn program_that_sleeps_states_how_it_wakes_and_what_it_holds() {
+    let wrong = |lines: &str, want: &[&str]| {
+        check(&with(&format!("command = [\"x\", \"{{port}}\"]\n{lines}")), want);
+    };
+    let help = "such as sleep = { http = \"POST /sleep\" }, wake = { http = \"POST /wake\" } and asleep = \"100MiB\"";
+    let (sleep, wake) = ("sleep = { http = \"/s\" }", "wake = { http = \"/w\" }");
+    wrong(sleep, &[&format!("3:9 missing-key sleep needs wake and asleep too | {help}")]);
+    wrong(
+        &format!("{sleep}\n{wake}"),
+        &[&format!("3:9 missing-key sleep needs asleep too | {help}")],
+    );
+    wrong(
+        "asleep = \"1MiB\"",
+        &[&format!("3:10 missing-key asleep needs sleep and wake too | {help}")],
+    );
+    let rest = format!("{wake}\nasleep = \"1MiB\"");
+    wrong(
+        &format!("sleep = {{}}\n{rest}"),
+        &[
+            "3:9 bad-value sleep needs one of command, http and signal | such as sleep = { http = \"POST /sleep\" }",
+        ],
+    );
+    wrong(
+        &format!("sleep = {{ http = \"HEAD /s\" }}\n{rest}"),
+        &[
+            "3:18 bad-value sleep is no request: it begins with one of POST, PUT, GET, DELETE | such as \"POST /sleep\"",
+        ],
+    );
+    wrong(
+        &format!("{sleep}\n{wake}\nasleep = \"2GiB\""),
+        &[
+            "5:10 bad-value asleep is no less than memory, so a sleep frees nothing | state what stays while the component sleeps",
+        ],
+    );
+    wrong(
+        &format!("{sleep}\n{wake}\nasleep = {{ gpu = \"1MiB\" }}"),
+        &[
+            "5:12 unknown-pool memory states no bytes of pool \"gpu\" | state its bytes in memory, too",
+        ],
+    );
+    check(
+        &with(&format!("command = [\"x\"]\n{sleep}\n{rest}")),
+        &[
+            "3:9 no-address sleep asks over the network, but no address is given to the program | use {port} or {socket} in command or env, or state its port",
+            "4:8 no-address wake asks over the network, but no address is given to the program | use {port} or {socket} in command or env, or state its port",
+        ],
+    );
+    check(
+        &with(
+            "external = { url = \"http://x\", sleep = \"POST /s\" }\nmemory = \"1GiB\"\nasleep = \"1MiB\"",
+        ),
+        &[&format!("4:10 missing-key asleep needs wake too | {help}")],
     );
 }

@@ -23,22 +23,6 @@ const MAX_REST: u64 = 64 << 10;
 /// The program has so long to write them.
 const REST_DEADLINE: Duration = Duration::from_secs(2);
 
-/// The method of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Method {
-    Get,
-    Post,
-}
-
-impl Method {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-        }
-    }
-}
-
 /// Why a request has no status.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RequestError {
@@ -81,7 +65,7 @@ pub(crate) async fn connect_to(url: &ServiceUrl) -> io::Result<TcpStream> {
 /// Sends a request to an endpoint and returns the status code of the answer. The caller bounds the time.
 pub(super) async fn request(
     endpoint: &Endpoint,
-    method: Method,
+    method: &str,
     path: &str,
 ) -> Result<u16, RequestError> {
     request_watched(endpoint, method, path, || ()).await
@@ -90,19 +74,19 @@ pub(super) async fn request(
 /// The same; calls `connected` once there is a connection.
 pub(super) async fn request_watched(
     endpoint: &Endpoint,
-    method: Method,
+    method: &str,
     path: &str,
     connected: impl Fn(),
 ) -> Result<u16, RequestError> {
     if let Some(address) = endpoint.address() {
         let stream = TcpStream::connect(address).await.map_err(RequestError::NoConnection)?;
         connected();
-        exchange(stream, method.word(), &address.to_string(), path).await
+        exchange(stream, method, &address.to_string(), path).await
     } else {
         let socket = endpoint.socket.as_deref().unwrap_or(Path::new(""));
         let stream = UnixStream::connect(socket).await.map_err(RequestError::NoConnection)?;
         connected();
-        exchange(stream, method.word(), "localhost", path).await
+        exchange(stream, method, "localhost", path).await
     }
 }
 

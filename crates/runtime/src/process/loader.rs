@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::bound::{Bound, Limits};
+use super::command::Commands;
 use super::error::Advice;
 use super::phase::{Order, Phase};
 use super::prepare::{self, Prepared};
@@ -140,8 +141,9 @@ impl ProcessLoader {
         let program = prepared.argv[0].to_string_lossy().into_owned();
         let ready_at = Arc::default();
         let stop = ctx.spec.stop.as_ref();
-        let request = StopRequest::new(stop, &prepared, &ready_at, &self.guard, &ctx.logs);
+        let commands = Commands::new(&prepared, &self.guard, &ctx.logs);
         let endpoint = prepared.endpoint;
+        let request = StopRequest::new(stop, &commands, &endpoint, &ready_at);
         let (process_group, command_line) =
             (leader.process_group.clone(), leader.trampoline.clone());
         let component = || ctx.component.clone();
@@ -152,7 +154,7 @@ impl ProcessLoader {
         let announced =
             announced.map_err(|source| ProcessError::Guard { component: component(), source })?;
         let guarded = (leader, announced);
-        let started = self.supervise(ctx, guarded, bound, &endpoint, request);
+        let started = self.supervise(ctx, guarded, bound, &endpoint, commands, request);
         let (mut process, mut heard) = started.map_err(|source| ProcessError::Spawn {
             component: component(),
             program: program.clone(),
@@ -297,6 +299,7 @@ impl ProcessLoader {
         (mut leader, announced): (Leader, Announced),
         bound: Bound,
         endpoint: &super::Endpoint,
+        commands: Commands,
         stop_request: Option<StopRequest>,
     ) -> std::io::Result<(RunningProcess, Heard)> {
         let child_ended = signal(SignalKind::child())?;
@@ -328,9 +331,8 @@ impl ProcessLoader {
             endpoint: endpoint.clone(),
             members: Arc::clone(&members),
             logs: Arc::clone(&ctx.logs),
-            probe: ctx.spec.probe.clone(),
-            trim: ctx.spec.trim.clone(),
-            declares_stop: ctx.spec.stop.is_some(),
+            spec: Arc::clone(&ctx.spec),
+            commands,
             orders,
             phase: phase_seen,
             memory: Arc::default(),

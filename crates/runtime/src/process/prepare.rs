@@ -15,7 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use majordomo_core::{ComponentId, Loopback};
 use majordomo_registry::template::{self, Piece, PlaceHolder};
-use majordomo_registry::{ProcessSpec, StopSpec, TrimSpec, environment_variable};
+use majordomo_registry::{
+    ProcessSpec, StepRequest, StepSpec, StopSpec, TrimSpec, environment_variable,
+};
 
 use super::resolve::{self, Places};
 use super::template::Values;
@@ -41,8 +43,8 @@ pub(super) struct Prepared {
     pub(super) mark: String,
     pub(super) cwd: PathBuf,
     pub(super) endpoint: Endpoint,
-    /// The command that asks it to end, like `argv`.
-    pub(super) stop: Option<Vec<OsString>>,
+    /// The commands of its requests by the key of the request, like `argv`.
+    pub(super) requests: BTreeMap<&'static str, Vec<OsString>>,
 }
 
 /// Checks and fills in. Blocks for a few system calls.
@@ -106,8 +108,15 @@ pub(super) fn prepare(
         std::iter::once(Ok(program)).chain(words.map(|word| word.map(OsString::from))).collect()
     };
     let argv = words(&spec.command)?;
-    let stop = spec.stop_command().map(words).transpose()?;
-    Ok(Prepared { argv, env, mark, cwd, endpoint, stop })
+    let requests = spec.request_commands().map(|(key, command)| Ok((key, words(command)?)));
+    let requests = requests.collect::<Result<_, ProcessError>>()?;
+    Ok(Prepared { argv, env, mark, cwd, endpoint, requests })
+}
+
+/// The command of a program, and those of its requests.
+fn commands(spec: &ProcessSpec) -> impl Iterator<Item = &[String]> {
+    let requests = spec.request_commands().map(|(_, command)| command);
+    std::iter::once(&*spec.command).chain(requests)
 }
 
 /// Checks that a specification has all that is needed to start its program.
@@ -119,18 +128,23 @@ fn check(component: &ComponentId, spec: &ProcessSpec) -> Result<(), ProcessError
             return Err(ProcessError::Template { component: component(), text, problem });
         }
     }
-    let commands = [Some(&*spec.command), spec.stop_command()].into_iter().flatten();
-    if commands.into_iter().any(|c| c.first().is_none_or(std::string::String::is_empty)) {
+    let mut commands = commands(spec);
+    if commands.any(|c| c.first().is_none_or(std::string::String::is_empty)) {
         return Err(ProcessError::EmptyCommand { component: component() });
     }
     if let Some(probe) = spec.probe.as_ref().filter(|p| !ready::needs_endpoint(&p.how)) {
         let how = ready::words(&probe.how, &Endpoint::default());
         return Err(ProcessError::ProbeKind { component: component(), how });
     }
+    let posts = |step: &Option<Box<StepSpec>>| {
+        step.as_ref().is_some_and(|step| matches!(step.how, StepRequest::Http(_)))
+    };
     let connecting = [
         ("readiness", ready::needs_endpoint(&spec.ready)),
         ("probe", spec.probe.is_some()),
         ("trim", matches!(spec.trim, Some(TrimSpec::Http(_)))),
+        ("sleep", posts(&spec.sleep)),
+        ("wake", posts(&spec.wake)),
         ("stop", matches!(spec.stop, Some(StopSpec::Http(_)))),
     ];
     match connecting.into_iter().find(|(_, connects)| *connects) {
@@ -166,8 +180,7 @@ pub fn look_up(
         None => environment_variable("PATH").map(|path| path.to_string_lossy().into_owned()),
     };
     let places = Places { base_dir, cwd: &cwd, search: search.as_deref() };
-    let commands = [Some(&*spec.command), spec.stop_command()].into_iter().flatten();
-    let programs = commands.filter_map(|command| literal(command.first()?));
+    let programs = commands(spec).filter_map(|command| literal(command.first()?));
     for program in programs.filter(|program| !program.is_empty()) {
         resolve::resolve(component, &program, places)?;
     }

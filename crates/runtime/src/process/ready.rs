@@ -11,7 +11,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::Endpoint;
-use super::http::{self, Method};
+use super::http;
 use crate::load_clock::LoadClock;
 use crate::polling::Pauses;
 
@@ -63,7 +63,7 @@ async fn ask_watched(
         .map(|()| connected())
         .map_err(|e| format!("it takes no connection: {e}")),
         ReadySpec::Http(path) => {
-            match http::request_watched(endpoint, Method::Get, path, connected).await {
+            match http::request_watched(endpoint, "GET", path, connected).await {
                 Ok(200) => Ok(()),
                 Ok(status) => Err(format!("it answered {status} instead of 200")),
                 Err(why) => Err(why.to_string()),

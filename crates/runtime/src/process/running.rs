@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentId, Rung};
 use majordomo_memory::OomEvidence;
-use majordomo_registry::{ProbeSpec, TrimSpec};
+use majordomo_registry::ProcessSpec;
 use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::command::Commands;
 use super::phase::{Order, Phase};
 use super::{Endpoint, Exit, ProcessError, ready};
 use crate::footprint::{LoadFootprint, after_load, of_known};
@@ -25,10 +26,9 @@ pub struct RunningProcess {
     pub(super) endpoint: Endpoint,
     pub(super) members: Arc<Members>,
     pub(super) logs: Arc<LogBuffer>,
-    pub(super) probe: Option<ProbeSpec>,
-    pub(super) trim: Option<TrimSpec>,
-    /// It has a request to stop of its own.
-    pub(super) declares_stop: bool,
+    /// The specification that it was started by, with its probe and the requests to it.
+    pub(super) spec: Arc<ProcessSpec>,
+    pub(super) commands: Commands,
     pub(super) orders: watch::Sender<Order>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) memory: Arc<Memory>,
@@ -197,7 +197,7 @@ impl RunningProcess {
     /// ends with its input.
     pub(crate) async fn prepare_parked_stop(&self, rung: Rung) {
         let ends_with_input = self.calls.is_some() && rung == Rung::Asleep;
-        if self.declares_stop || ends_with_input || self.catches_term().await {
+        if self.spec.stop.is_some() || ends_with_input || self.catches_term().await {
             return;
         }
         self.kill();
@@ -229,7 +229,7 @@ impl RunningProcess {
         if let Some(exit) = self.exited() {
             return Err(failed(format!("it {exit}")));
         }
-        let Some(probe) = &self.probe else { return Ok(()) };
+        let Some(probe) = &self.spec.probe else { return Ok(()) };
         match timeout(probe.timeout, ready::ask(&probe.how, &self.endpoint)).await {
             Ok(answer) => answer.map_err(failed),
             Err(_) => Err(failed(format!("no answer within {:?}", probe.timeout))),

@@ -9,7 +9,7 @@ use majordomo_registry::{TrimSignal, TrimSpec};
 use rustix::process::{Pid, Signal};
 use tokio::time::timeout;
 
-use super::http::{self, Method};
+use super::http;
 use super::{ProcessError, RunningProcess};
 use crate::logs::LogStream;
 use crate::proctable;
@@ -23,7 +23,7 @@ impl RunningProcess {
     /// # Errors
     /// [`ProcessError::Trim`] with the reason; also when no way is declared.
     pub async fn trim(&self) -> Result<(), ProcessError> {
-        let (how, result) = match &self.trim {
+        let (how, result) = match &self.spec.trim {
             None => ("trim".to_owned(), Err("no way is declared".to_owned())),
             Some(TrimSpec::Signal(signal)) => {
                 (format!("SIG{}", signal.name()), self.signal(*signal))
@@ -39,7 +39,7 @@ impl RunningProcess {
     }
 
     async fn post(&self, path: &str) -> Result<(), String> {
-        match timeout(TRIM_TIMEOUT, http::request(&self.endpoint, Method::Post, path)).await {
+        match timeout(TRIM_TIMEOUT, http::request(&self.endpoint, "POST", path)).await {
             Ok(Ok(200..300)) => Ok(()),
             Ok(Ok(status)) => Err(format!("it answered {status} instead of 2xx")),
             Ok(Err(why)) => Err(why.to_string()),
@@ -47,7 +47,8 @@ impl RunningProcess {
         }
     }
 
-    fn signal(&self, signal: TrimSignal) -> Result<(), String> {
+    /// Sends a signal that the program handles.
+    pub(super) fn signal(&self, signal: TrimSignal) -> Result<(), String> {
         let number = match signal {
             TrimSignal::Hup => Signal::HUP,
             TrimSignal::Usr1 => Signal::USR1,

@@ -6,7 +6,7 @@ use majordomo_registry::Catalog;
 
 use super::Subject;
 
-/// What this machine offers.
+/// The paged rung of this machine.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Paged;
 

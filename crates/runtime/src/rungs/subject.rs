@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::component::Instance;
-use crate::component_thread;
+use crate::component_thread::{self, guarded};
 use crate::external::Service;
 use crate::footprint;
 use crate::lease::Incarnation;
@@ -20,6 +20,8 @@ pub(crate) struct Subject {
     pub(crate) spec: Arc<ComponentSpec>,
     /// The position of its own pool.
     pub(crate) own_pool: usize,
+    /// The declared bytes of other pools while it sleeps.
+    pub(crate) apart_asleep: Vec<(usize, ByteSize)>,
     pub(crate) body: Body,
 }
 
@@ -59,7 +61,7 @@ impl Body {
             Self::Service(service) => service.probe().await,
             Self::Process(process) => process.probe().await.map_err(|error| error.to_string()),
             Self::Builtin(held) => held
-                .ask(|instance| instance.health())
+                .ask(Instance::health)
                 .await
                 .unwrap_or_else(|| Err("its health check panicked".to_owned())),
         }
@@ -75,7 +77,7 @@ impl Body {
                 // It fails only when the runtime shuts down.
                 Some(tokio::task::spawn_blocking(look).await.ok().flatten()?.exact)
             }
-            Self::Builtin(held) => held.ask(|instance| instance.footprint()).await.flatten(),
+            Self::Builtin(held) => held.ask(Instance::footprint).await.flatten(),
         }
     }
 }
@@ -85,6 +87,11 @@ impl Body {
 pub(crate) struct Held(Option<Arc<Incarnation>>);
 
 impl Held {
+    /// The memory that it expects to hold asleep, by its own account.
+    pub(crate) fn expects_asleep(&self) -> Option<ByteSize> {
+        self.0.as_ref()?.instance().asleep
+    }
+
     /// Runs a hook on a thread that may block; none when it panics.
     pub(crate) async fn ask<R: Send + 'static>(
         &self,
@@ -93,11 +100,11 @@ impl Held {
         let incarnation = self.0.clone()?;
         let (reply, answer) = oneshot::channel();
         component_thread::run(move || {
-            component_thread::guarded(|| {
+            guarded(|| {
                 // The step may have ended.
                 drop(reply.send(hook(incarnation.instance())));
             });
-            component_thread::guarded(move || drop(incarnation));
+            guarded(move || drop(incarnation));
         });
         answer.await.ok()
     }
@@ -107,11 +114,10 @@ impl Drop for Held {
     fn drop(&mut self) {
         // Only the last holder drops the instance.
         let Some(incarnation) = self.0.take().and_then(Arc::into_inner) else { return };
+        let end = move || guarded(move || drop(incarnation));
         match Handle::try_current() {
-            Ok(_) => {
-                component_thread::run(move || component_thread::guarded(move || drop(incarnation)))
-            }
-            Err(_) => component_thread::guarded(move || drop(incarnation)),
+            Ok(_) => component_thread::run(end),
+            Err(_) => end(),
         }
     }
 }

@@ -7,29 +7,12 @@ use std::time::Duration;
 
 use majordomo_core::{IncarnationId, OpId, Rung, StepId};
 use majordomo_engine::{Input, Offers};
-use tokio::task::AbortHandle;
 
 use super::Shell;
+use super::ladder::OnLadder;
 use super::load::within;
 use crate::message::Control;
 use crate::rungs::{Body, Subject};
-
-/// A component that is parked, or that is parked or woken now.
-#[derive(Debug)]
-pub(crate) struct OnLadder {
-    /// The rung where it is, or that its step is to or from.
-    pub rung: Rung,
-    /// It is there, and no step is under way.
-    pub is_there: bool,
-    step: AbortHandle,
-}
-
-impl Drop for OnLadder {
-    /// Ends the step that is under way.
-    fn drop(&mut self) {
-        self.step.abort();
-    }
-}
 
 impl Shell {
     /// Reports the rungs on offer to the engine, when they changed.
@@ -85,7 +68,8 @@ impl Shell {
         let catalog = self.engine.catalog();
         let spec = catalog.spec(id.key)?.clone();
         let own_pool = self.engine.scheduler().pool(id.key);
-        Some(Subject { spec, own_pool, body: Body::of(self.incarnation(id)?) })
+        let apart_asleep = catalog.apart_asleep(id.key).to_vec();
+        Some(Subject { spec, own_pool, apart_asleep, body: Body::of(self.incarnation(id)?) })
     }
 
     fn begin_step<R: Send + 'static>(
@@ -100,10 +84,10 @@ impl Shell {
             let result = work.await;
             control.send(Control::Engine(Box::new(report(result))));
         });
-        self.ladder.insert(op, OnLadder { rung, is_there: false, step: task.abort_handle() });
+        self.ladder.insert(op, OnLadder::moving(rung, task.abort_handle()));
     }
 
-    /// Takes note of a report before the engine gets it.
+    /// Records a report before the engine gets it.
     pub(super) fn step_reported(&mut self, input: &Input) {
         match input {
             Input::Parked { id, result: Ok(_), .. } => {

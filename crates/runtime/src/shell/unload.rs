@@ -29,9 +29,9 @@ impl Shell {
         if let Some(service) = incarnation.instance().service().cloned() {
             let control = self.lanes.control();
             tokio::spawn(async move {
-                // One that sleeps was put to sleep.
+                // One that sleeps was put to sleep. A failure is logged: there are no other means.
                 if parked != Some((Rung::Asleep, true)) {
-                    service.sleep(grace).await;
+                    drop(service.sleep(grace).await);
                 }
                 incarnation.instance().ended();
                 control.send(Control::Down { id });
@@ -80,7 +80,8 @@ impl Shell {
         let control = self.lanes.control();
         if let Some(service) = instance.service().cloned() {
             tokio::spawn(async move {
-                service.sleep(CANCELLED_SLEEP).await;
+                // A failure is logged.
+                drop(service.sleep(CANCELLED_SLEEP).await);
                 control.send(Control::Down { id });
             });
         } else if let Some(process) = instance.running().cloned() {

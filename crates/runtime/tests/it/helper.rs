@@ -167,6 +167,10 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
                 }
             }
         }
+        ["sleeper", port, sleep, wake, more @ ..] => {
+            crate::sleeper::server(port, [sleep, wake], more == ["saves"])
+        }
+        ["sleeper-by-signals"] => crate::sleeper::by_signals(),
         ["lines", more @ ..] => lines(more),
         ["unix", path] => {
             let listener = UnixListener::bind(path).unwrap();

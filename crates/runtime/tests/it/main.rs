@@ -16,6 +16,8 @@ mod managers;
 mod members;
 mod process;
 mod readiness;
+mod sleeper;
+mod sleeping;
 mod state;
 mod stopping;
 mod support;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     readiness::tests(&mut tests);
     calls::tests(&mut tests);
     stopping::tests(&mut tests);
+    sleeping::tests(&mut tests);
     guard::tests(&mut tests);
     footprint::tests(&mut tests);
     #[cfg(target_os = "linux")]

@@ -8,13 +8,13 @@ use majordomo_core::{ByteSize, ComponentId, Priority};
 
 use super::protocol::{ProtocolDraft, stdio};
 use super::requests::{
-    ExternalDraft, MAX_FAILURES, ProbeDraft, StopDraft, TrimDraft, WHILE_LEASED, failures,
-    while_leased,
+    ExternalDraft, MAX_FAILURES, ProbeDraft, StepDraft, StopDraft, TrimDraft, WHILE_LEASED,
+    failures, while_leased,
 };
 use super::{Key, Kind, LONGEST, MS, Target, key};
 use crate::{
-    ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, ProcessSpec, RestartPolicy,
-    StdinMode,
+    AsleepSpec, ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, ProcessSpec,
+    RestartPolicy, StdinMode,
 };
 
 /// The kinds of loader, in the order of their words.
@@ -40,6 +40,8 @@ pub(crate) const LOADER_KEYS: [(&str, &[&str]); 4] = [
             "probe",
             "exit_ok",
             "trim",
+            "sleep",
+            "wake",
             "stop",
         ],
     ),
@@ -59,6 +61,8 @@ pub(crate) struct ComponentDraft {
     pub(crate) protocol: ProtocolDraft,
     pub(crate) probe: Option<ProbeDraft>,
     pub(crate) trim: Option<TrimDraft>,
+    pub(crate) sleep: Option<StepDraft>,
+    pub(crate) wake: Option<StepDraft>,
     pub(crate) stop: Option<StopDraft>,
     pub(crate) external: Option<ExternalDraft>,
     pub(crate) module: Option<String>,
@@ -80,6 +84,8 @@ impl ComponentDraft {
             protocol: ProtocolDraft::default(),
             probe: None,
             trim: None,
+            sleep: None,
+            wake: None,
             stop: None,
             external: None,
             module: None,
@@ -125,6 +131,21 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
                 c.spec.memory = v.ram.unwrap_or(c.spec.memory);
                 let pools = v.pools.into_iter();
                 c.spec.memory_in = pools.map(|(name, bytes)| (name.into(), bytes)).collect();
+            }
+        )
+    ),
+    key!(
+        "asleep",
+        "",
+        "Expected memory while the component sleeps, as for `memory`: a pool that is not named is empty then, and without `ram`, main memory is as in `memory`. Needs `sleep` and `wake`; a `builtin` needs its hooks. Without it a program or a service is never put to sleep.",
+        Kind::Memory(
+            |s: &ComponentSpec| s.asleep.as_ref()?.memory,
+            |c, v| {
+                let pools = v.pools.into_iter();
+                c.spec.asleep = Some(AsleepSpec {
+                    memory: v.ram,
+                    memory_in: pools.map(|(name, bytes)| (name.into(), bytes)).collect(),
+                });
             }
         )
     ),
@@ -431,6 +452,18 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         "",
         "`process`: the request to trim memory; see below. Without it the program cannot trim, and the action that follows a trim is taken at once.",
         Kind::Trim(|c, v| c.trim = Some(v))
+    ),
+    key!(
+        "sleep",
+        "",
+        "`process`: the request to give memory back and keep running, which makes place for other components; see below. Needs `wake` and `asleep`.",
+        Kind::Step(|c, v| c.sleep = Some(v))
+    ),
+    key!(
+        "wake",
+        "",
+        "`process`: the request to become usable again after `sleep`.",
+        Kind::Step(|c, v| c.wake = Some(v))
     ),
     key!(
         "stop",

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{Key, Kind, LONGEST, MS, Target, key};
 use crate::{
-    ExternalSpec, ProbeRule, ProbeSpec, ReadySpec, StopSignal, StopSpec, TrimSignal, TrimSpec,
-    WhileLeased,
+    ExternalSpec, ProbeRule, ProbeSpec, ReadySpec, ServiceRequest, StepRequest, StepSpec,
+    StopSignal, StopSpec, TrimSignal, TrimSpec, WhileLeased,
 };
 
 /// The largest number of failed probes in a row that a rule may state.
@@ -145,6 +145,66 @@ pub(crate) const TRIM: &[Key<TrimDraft>] = &[
     ),
 ];
 
+/// The content of `sleep` and of `wake`.
+#[derive(Debug, Default)]
+pub(crate) struct StepDraft {
+    pub(crate) command: Option<Vec<String>>,
+    pub(crate) http: Option<String>,
+    pub(crate) signal: Option<TrimSignal>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Target for StepDraft {
+    type Spec = StepSpec;
+}
+
+impl StepDraft {
+    /// None unless exactly one of `command`, `http` and `signal` is given.
+    ///
+    /// # Errors
+    /// When `http` is no request, in words.
+    pub(crate) fn finish(self) -> Result<Option<StepSpec>, String> {
+        let how = match (self.command, self.http, self.signal) {
+            (Some(command), None, None) => StepRequest::Command(command),
+            (None, Some(text), None) => StepRequest::Http(ServiceRequest::parse_or_post(&text)?),
+            (None, None, Some(signal)) => StepRequest::Signal(signal),
+            _ => return Ok(None),
+        };
+        let timeout = self.timeout.unwrap_or(StepSpec::TIMEOUT);
+        Ok(Some(StepSpec { how, timeout }))
+    }
+}
+
+/// The keys of a step of which exactly one is stated.
+pub(crate) const STEP_WAYS: [&str; 3] = ["command", "http", "signal"];
+
+pub(crate) const STEP: &[Key<StepDraft>] = &[
+    key!(
+        "command",
+        "",
+        "A program and its arguments, with the place-holders, the environment and the folder of the component's `command`; it ends with code 0 when the step is done.",
+        Kind::Texts(|s, v| s.command = Some(v))
+    ),
+    key!(
+        "http",
+        "",
+        "A request without a body on `{port}` or `{socket}`: a method and a path such as `PUT /sleep`, or a path, which is posted; it answers 2xx when the step is done.",
+        Kind::Name(|s, v| s.http = Some(v))
+    ),
+    key!(
+        "signal",
+        "",
+        "The signal sent to the program's first process, if that handles it. It has no answer: the program sleeps when its memory has fallen to `asleep`, or stopped falling by `timeout`, and is awake when its `probe` answers.",
+        Kind::Word(TrimSignal::WORDS, |s, i| s.signal = Some(TrimSignal::ALL[i]))
+    ),
+    key!(
+        "timeout",
+        "\"30s\"",
+        "A request that takes longer has failed. A wake has no longer than a load takes, but 500 ms.",
+        Kind::Duration(MS, LONGEST, |s: &StepSpec| Some(s.timeout), |s, v| s.timeout = Some(v))
+    ),
+];
+
 /// The content of `stop`.
 #[derive(Debug, Default)]
 pub(crate) struct StopDraft {
@@ -225,7 +285,7 @@ pub(crate) const EXTERNAL: &[Key<ExternalDraft>] = &[
     key!(
         "sleep",
         "",
-        "The request that is an unload, such as `POST /sleep`; it answers 2xx within `stop_deadline`.",
+        "The request that is an unload, such as `POST /sleep`; it answers 2xx within `stop_deadline`. With `asleep` it is also how the service is put to sleep.",
         Kind::Name(|e, v| e.sleep = Some(v))
     ),
 ];

@@ -5,11 +5,12 @@
 use majordomo_core::quoted;
 
 use super::super::keys::component::ComponentDraft;
+use super::super::keys::requests::StepDraft;
 use super::super::node::{Member, Value};
 use super::super::source::{Report, shorten};
 use super::{breaches, protocol};
 use crate::rules::{self, PROBE_EXAMPLE};
-use crate::{LoaderSpec, ProcessSpec};
+use crate::{LoaderSpec, ProcessSpec, StepRequest, StepSpec, TrimSignal};
 
 /// Filled in from a legacy entry.
 const TEMPLATE_HOLDERS: [&str; 3] = ["name", "import_path", "import_function"];
@@ -46,6 +47,8 @@ pub(super) fn finish(
             report.error("bad-value", span, message, help);
         }
     }
+    process.sleep = step(report, member, "sleep", draft.sleep.take());
+    process.wake = step(report, member, "wake", draft.wake.take());
     if let Some(draft) = draft.stop.take() {
         let span = node.get("stop").map_or(&member.key_span, |m| &m.node.span);
         process.stop = draft.finish();
@@ -56,6 +59,34 @@ pub(super) fn finish(
         }
     }
     process
+}
+
+/// The request to sleep or to wake. One that is wrong, and reported, stands for itself: it is not missing.
+fn step(
+    report: &mut Report<'_>,
+    member: &Member<'_>,
+    key: &'static str,
+    draft: Option<StepDraft>,
+) -> Option<Box<StepSpec>> {
+    let table = member.node.get(key)?;
+    let wrong = || StepSpec::new(StepRequest::Signal(TrimSignal::Usr1));
+    let step = match draft.map(StepDraft::finish) {
+        Some(Ok(Some(step))) => step,
+        Some(Ok(None)) => {
+            let message = format!("{key} needs one of command, http and signal");
+            let help = format!("such as {key} = {{ http = \"POST /{key}\" }}");
+            report.error("bad-value", &table.node.span, message, Some(help));
+            wrong()
+        }
+        Some(Err(why)) => {
+            let span = table.node.get("http").map_or(&table.node.span, |http| &http.node.span);
+            let help = format!("such as \"POST /{key}\"");
+            report.error("bad-value", span, format!("{key} is no request: {why}"), Some(help));
+            wrong()
+        }
+        None => wrong(),
+    };
+    Some(Box::new(step))
 }
 
 /// Checks the command of `[legacy]`, which may have the place-holders of an entry.

@@ -47,6 +47,7 @@ impl World<'_> {
             moves: if paged { 0.0 } else { 0.4 * rng.unit() },
             enter: rng.millis(30, 600),
             wake: rng.millis(50, 900),
+            ..RungFigures::default()
         })
     }
 
