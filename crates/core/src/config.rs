@@ -144,18 +144,36 @@ settings! {
 settings! {
     /// Concurrent loads.
     pub struct LoadConfig: loads in [manager] {
-        /// Loads at a time.
-        max_concurrent: usize = 2 loads, range 1 ..= 64, key max_concurrent_loads;
+        /// Loads at a time. Without a value: as many as the machine has processors, at least 2, and all but one of them
+        /// reserved for demands.
+        max_concurrent: Option<usize> = none, range 1 ..= 64, key max_concurrent_loads;
         /// Of these, the loads reserved for demands.
         kept_for_demands: usize = 1 loads, range 0 ..= 64, at_most max_concurrent, key loads_kept_for_demands;
     }
 }
 
 impl LoadConfig {
+    /// The lanes where neither a setting nor the machine says more.
+    const FEWEST: usize = 2;
+
     /// How many loads may run at a time; at least 1.
     #[must_use]
     pub const fn lanes(&self) -> usize {
-        if self.max_concurrent == 0 { 1 } else { self.max_concurrent }
+        match self.max_concurrent {
+            None => Self::FEWEST,
+            Some(0) => 1,
+            Some(lanes) => lanes,
+        }
+    }
+
+    /// Gives a machine of so many processors a lane for each, unless the setting has a value. One of them is for preloads: only
+    /// demands gain by loads side by side.
+    pub fn fit_to(&mut self, n_processors: usize) {
+        if self.max_concurrent.is_none() {
+            let lanes = n_processors.max(Self::FEWEST);
+            self.max_concurrent = Some(lanes);
+            self.kept_for_demands = self.kept_for_demands.max(lanes - 1);
+        }
     }
 
     /// How many of these may be preloads.
@@ -357,11 +375,24 @@ mod tests {
     }
 
     #[test]
+    fn machine_has_a_load_lane_for_each_processor_unless_the_setting_has_a_value() {
+        let lanes = |max_concurrent, n_processors| {
+            let mut loads = LoadConfig { max_concurrent, ..LoadConfig::default() };
+            loads.fit_to(n_processors);
+            (loads.lanes(), loads.preload_lanes())
+        };
+        assert_eq!(lanes(None, 1), (2, 1));
+        assert_eq!(lanes(None, 8), (8, 1));
+        assert_eq!(lanes(Some(4), 8), (4, 3));
+        assert_eq!(LoadConfig::default().lanes(), 2);
+    }
+
+    #[test]
     fn all_problems_are_reported_with_path_value_and_range() {
         let mut config = Config::default();
         config.memory.estimate_margin = f64::NAN;
         config.back_off.base = Duration::from_secs(3600);
-        config.loads = LoadConfig { max_concurrent: 0, kept_for_demands: 1 };
+        config.loads = LoadConfig { max_concurrent: Some(0), kept_for_demands: 1 };
         config.speculation.waste_memory = Some(ByteSize::ZERO);
         config.server.lease_ttl = Duration::ZERO;
         let problems: Vec<_> = config.problems().iter().map(ToString::to_string).collect();

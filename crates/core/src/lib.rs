@@ -13,7 +13,7 @@
 //! let mut config = Config::default();
 //! assert_eq!(config.memory.budget, "60%".parse::<BudgetSetting>()?);
 //! config.memory.budget = BudgetSetting::Bytes(ByteSize::gib(4));
-//! config.loads.max_concurrent = 0;
+//! config.loads.max_concurrent = Some(0);
 //! let problems: Vec<_> = config.problems().iter().map(ToString::to_string).collect();
 //! assert_eq!(problems[0], "loads.max_concurrent is 0; it must lie within 1 and 64");
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -63,7 +63,7 @@ pub struct Plan {
     pub refusal: Option<Refusal>,
     /// The components that would be left out of a command so that the others fit.
     pub left_out: Vec<LeftOut>,
-    /// How long the loads would take, waves one after the other, each on as many lanes as `max_concurrent` says.
+    /// How long the loads would take, waves one after the other, each on as many lanes as there are for loads.
     pub wait: Duration,
 }
 

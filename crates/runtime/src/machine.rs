@@ -1,12 +1,20 @@
-//! The load of the machine: whether its processor has time to spare, and whether it runs on battery.
+//! The machine: its processors, whether they have time to spare, and whether it runs on battery.
 //!
 //! Linux has both in small files that are read without waiting; elsewhere the processor counts as calm and the battery as
 //! absent. Decides nothing.
 
 use std::path::Path;
 
+use majordomo_core::Config;
+
 /// The processor is calm while at most this share of its time is used.
 const CALM_SHARE: f64 = 0.7;
+
+/// Settings in which the values that depend on the machine are those of this one.
+pub(crate) fn fitted(mut config: Config) -> Config {
+    config.loads.fit_to(std::thread::available_parallelism().map_or(1, usize::from));
+    config
+}
 
 /// Compares the processor's time between two looks.
 #[derive(Debug, Default)]

@@ -53,6 +53,7 @@ use crate::lease::Incarnation;
 use crate::load_clock::LoadClock;
 use crate::loader::Factory;
 use crate::logs::LogBuffer;
+use crate::machine;
 use crate::message::Waiting;
 use crate::notices::Notices;
 use crate::pressure::Felt;
@@ -208,7 +209,8 @@ impl Shell {
         on_finished: oneshot::Sender<Vec<ComponentId>>,
     ) -> std::io::Result<Arc<Lanes>> {
         let clock = Clock::start();
-        let engine = Engine::new(Arc::clone(&parts.catalog), parts.config, parts.budget);
+        let config = machine::fitted(parts.config);
+        let engine = Engine::new(Arc::clone(&parts.catalog), config, parts.budget);
         let notices = Arc::new(Notices::default());
         let lanes =
             Arc::new(Lanes::new(clock, engine.config(), &parts.catalog, Arc::clone(&notices))?);

@@ -39,8 +39,14 @@ macro_rules! settings {
                             key: $crate::settings::first!($(stringify!($key),)? stringify!($field)),
                             doc: &[$($doc),+],
                             domain: $crate::settings::allowed!($Type $(,
-                                $crate::settings::written!($Type, $min $($min_unit)?),
-                                $crate::settings::written!($Type, $max $($max_unit)?)
+                                $crate::settings::written!(
+                                    <$Type as $crate::settings::WithRange>::Bound,
+                                    $min $($min_unit)?
+                                ),
+                                $crate::settings::written!(
+                                    <$Type as $crate::settings::WithRange>::Bound,
+                                    $max $($max_unit)?
+                                )
                             )?),
                             is_optional: <$Type as $crate::SettingType>::OPTIONAL,
                             unit: $crate::settings::plain_unit!($($unit)?),

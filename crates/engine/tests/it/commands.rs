@@ -23,7 +23,7 @@ fn observe(rig: &mut Rig, command: Option<u64>, names: &[&str]) {
 fn trained(names: &[&str], budget_mib: u64, change: impl Fn(&mut majordomo_core::Config)) -> Rig {
     let specs = names.iter().map(|n| with(spec(n), |s| s.memory = ByteSize::mib(100)));
     let mut config = config();
-    (config.loads.max_concurrent, config.loads.kept_for_demands) = (4, 1);
+    (config.loads.max_concurrent, config.loads.kept_for_demands) = (Some(4), 1);
     change(&mut config);
     let mut rig = Rig::with_pools(specs.collect(), Vec::new(), budget_mib, config);
     rig.input(Input::Pressure(PressureLevel::Medium));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use majordomo_core::Priority;
 use majordomo_engine::{Effect, Input, OperatorAction};
 
-use crate::rig::{Rig, id, seconds, spec, with};
+use crate::rig::{Rig, config, id, seconds, spec, with};
 
 fn many(n: usize, mib: u64) -> Vec<majordomo_registry::ComponentSpec> {
     (0..n)
@@ -22,6 +22,29 @@ fn demands_for_one_component_cost_one_load() {
         assert_eq!(rig.answered(w), "granted");
     }
     assert_eq!(rig.cells.0[&rig.key("c0")].leases, 5);
+}
+
+#[test]
+fn independent_members_of_a_closure_load_side_by_side() {
+    let mut specs = many(4, 10);
+    specs.push(with(spec("first"), |s| s.dependencies = vec![id("c0")]));
+    let needs = ["first", "c1", "c2", "c3"];
+    specs.push(with(spec("top"), |s| s.dependencies = needs.map(id).to_vec()));
+    let mut config = config();
+    config.loads.fit_to(4);
+    let mut rig = Rig::with_pools(specs, Vec::new(), 1000, config);
+    let w = rig.demand(&["top"]);
+    let loading = |rig: &Rig| {
+        ["c0", "c1", "c2", "c3", "first", "top"].map(|name| u8::from(rig.is_loading(name)))
+    };
+    assert_eq!(loading(&rig), [1, 1, 1, 1, 0, 0]);
+    // A member waits for its own dependencies, not for the others.
+    rig.loaded("c0");
+    assert_eq!(loading(&rig), [0, 1, 1, 1, 1, 0]);
+    for name in ["c1", "first", "c2", "c3", "top"] {
+        rig.loaded(name);
+    }
+    assert_eq!(rig.answered(w), "granted");
 }
 
 #[test]

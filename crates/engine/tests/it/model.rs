@@ -231,7 +231,7 @@ proptest! {
             s.on_abandon = OnAbandon::Cancel;
         }));
         let mut c = config();
-        c.loads.max_concurrent = 8;
+        c.loads.max_concurrent = Some(8);
         let mut rig = Rig::with_pools(specs.collect(), vec![], 10_000, c);
         let mut models = vec![Model::new(); NAMES.len()];
         let mut expected = Expected::default();

@@ -12,7 +12,7 @@ use crate::rig::{Rig, config, seconds, spec, with};
 fn rig(sizes: &[(&str, u64)], budget_mib: u64) -> Rig {
     let specs = sizes.iter().map(|(name, mib)| pooled(name, "general", *mib));
     let mut config = config();
-    (config.loads.max_concurrent, config.loads.kept_for_demands) = (4, 1);
+    (config.loads.max_concurrent, config.loads.kept_for_demands) = (Some(4), 1);
     Rig::with_pools(specs.collect(), Vec::new(), budget_mib, config)
 }
 
@@ -273,7 +273,7 @@ fn preload_does_not_take_memory_that_is_freed_for_a_demand() {
         s.conflict_policy = ConflictPolicy::Replace;
     }));
     let mut config = config();
-    (config.loads.max_concurrent, config.loads.kept_for_demands) = (4, 1);
+    (config.loads.max_concurrent, config.loads.kept_for_demands) = (Some(4), 1);
     let mut rig = Rig::with_pools(specs, Vec::new(), 200, config.clone());
     rig.make_ready("z");
     rig.make_ready("y");

@@ -29,7 +29,7 @@ fn rig() -> Rig {
 /// `n` load lanes, one of them for demands only.
 fn with_lanes(n: usize, specs: Vec<ComponentSpec>, budget_mib: u64) -> Rig {
     let mut config = config();
-    (config.loads.max_concurrent, config.loads.kept_for_demands) = (n, 1);
+    (config.loads.max_concurrent, config.loads.kept_for_demands) = (Some(n), 1);
     Rig::with_pools(specs, Vec::new(), budget_mib, config)
 }
 

@@ -88,7 +88,7 @@ fn load_without_waiters_ends_at_its_load_deadline() {
 #[test]
 fn load_without_waiters_yields_its_memory_and_lane_to_a_demand() {
     let mut config = crate::rig::config();
-    config.loads.max_concurrent = 1;
+    config.loads.max_concurrent = Some(1);
     for memory in [100, 1] {
         let other = with(spec("b"), |s| s.memory = ByteSize::mib(memory));
         let mut rig =

@@ -98,7 +98,7 @@ fn hog(args: &Args) -> anyhow::Result<()> {
 
 async fn manage(role: Role, args: &Args) -> anyhow::Result<()> {
     let mut config = Config::default();
-    config.loads.max_concurrent = 1;
+    config.loads.max_concurrent = Some(1);
     config.loads.kept_for_demands = 0;
     let mut builder = Manager::builder().config(config).budget(ByteSize::mib(args.limit * 9 / 10));
     if !matches!(role, Role::Product) {

@@ -34,6 +34,29 @@ fn position(log: &str, word: &str) -> usize {
 }
 
 #[test]
+fn independent_members_of_a_demand_load_side_by_side() {
+    run(async {
+        let world = World::new();
+        // Ready when all three have begun.
+        let waits = |name: &str| {
+            format!(
+                "touch begun-{name}; while [ ! -e begun-a ] || [ ! -e begun-b ] || [ ! -e begun-c ]; \
+                 do sleep 0.02; done; {UP}"
+            )
+        };
+        let mut specs: Vec<_> = ["a", "b", "c"].map(|n| world.program(n, &waits(n))).into();
+        let mut top = world.program("top", UP);
+        top.dependencies = specs.iter().map(|s| s.id.clone()).collect();
+        specs.push(top);
+        let mut config = config();
+        config.loads.max_concurrent = Some(3);
+        let manager = world.builder(specs).config(config).start().await.unwrap();
+        drop(lease(&manager, "top").await.unwrap());
+        manager.shutdown(None).await;
+    });
+}
+
+#[test]
 fn dependencies_load_first_and_unload_last() {
     run(async {
         let world = World::new();

@@ -227,6 +227,7 @@ fn rules_of_a_process_are_checked_in_code() {
 #[test]
 fn all_problems_of_settings_pools_and_components_are_reported_at_once() {
     let mut config = Config::default();
+    config.loads.max_concurrent = Some(2);
     config.loads.kept_for_demands = 3;
     config.memory.budget = BudgetSetting::Bytes(ByteSize::mib(64));
     let pool = |name: &str| PoolSpec { name: name.into(), budget: None, declared: true };

@@ -224,14 +224,14 @@ fn values_outside_their_range_are_refused() {
     let manager = |lines: &str| format!("[manager]\n{lines}\n[components.c]\nloader = \"builtin\"");
     check(
         &manager(
-            "budget = \"160%\"\nestimate_margin = 0.5\nloads_kept_for_demands = 5\nback_off = \"1h\"\nspeculation_floor = nan",
+            "budget = \"160%\"\nestimate_margin = 0.5\nmax_concurrent_loads = 2\nloads_kept_for_demands = 5\nback_off = \"1h\"\nspeculation_floor = nan",
         ),
         &[
             "2:10 out-of-range budget must lie within 0.1% and 100%",
             "3:19 out-of-range estimate_margin must lie within 1 and 4",
-            "4:26 out-of-range loads_kept_for_demands is 5, more than max_concurrent_loads, which is 2",
-            "5:12 out-of-range back_off is 1h, more than back_off_max, which is 5min",
-            "6:21 out-of-range speculation_floor must lie within 0 and 1",
+            "5:26 out-of-range loads_kept_for_demands is 5, more than max_concurrent_loads, which is 2",
+            "6:12 out-of-range back_off is 1h, more than back_off_max, which is 5min",
+            "7:21 out-of-range speculation_floor must lie within 0 and 1",
         ],
     );
     check(

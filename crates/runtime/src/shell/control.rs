@@ -10,6 +10,7 @@ use majordomo_registry::{Catalog, CatalogError, ComponentSpec, PoolSpec};
 use super::hooks::end_wait;
 use super::{Shell, slots};
 use crate::loader::Factory;
+use crate::machine;
 use crate::message::{Control, Waiting};
 
 impl Shell {
@@ -106,6 +107,7 @@ impl Shell {
             felt.configure(&config.memory);
         }
         self.heap.configure(config.memory.cold_store);
+        let config = Box::new(machine::fitted(*config));
         self.feed(Input::Configure { catalog, config, budget });
         self.offer_rungs_again();
         Ok(())

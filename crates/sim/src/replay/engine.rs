@@ -94,7 +94,7 @@ fn config(policy: PolicyKind, trims: bool) -> Config {
     config.memory.policy = policy;
     // Sizes are exact.
     config.memory.estimate_margin = 1.0;
-    (config.loads.max_concurrent, config.loads.kept_for_demands) = (LANES, LANES - 1);
+    (config.loads.max_concurrent, config.loads.kept_for_demands) = (Some(LANES), LANES - 1);
     config.idle.trim = if trims { IdleTrimWhen::Always } else { IdleTrimWhen::Never };
     config
 }

@@ -145,7 +145,7 @@ impl Blueprint {
         config.idle.trim = *rng.pick(&IDLE_TRIMS);
         config.idle.after = rng.millis(1_000, 120_000);
         config.deadlines.load = Duration::from_secs(20);
-        config.loads.max_concurrent = rng.between(1, 4) as usize;
+        config.loads.max_concurrent = Some(rng.between(1, 4) as usize);
         config.loads.kept_for_demands = rng.below(2);
         config.queue.capacity = if rng.chance(0.2) { 12 } else { 256 };
         if rng.chance(0.2) {
@@ -273,7 +273,7 @@ impl Blueprint {
                 self.budget = ByteSize(total).scaled(0.15 + 0.6 * rng.unit());
             }
             10 => {
-                self.config.loads.max_concurrent = rng.between(1, 4) as usize;
+                self.config.loads.max_concurrent = Some(rng.between(1, 4) as usize);
                 self.config.loads.kept_for_demands = rng.below(2);
                 self.config.memory.policy = *rng.pick(&POLICIES);
                 self.config.idle.trim = *rng.pick(&IDLE_TRIMS);

@@ -296,7 +296,7 @@ impl Checker {
         let (n, preloads) = loading.fold((0, 0), |(n, a), (_, e)| {
             (n + 1, a + usize::from(e.is_unrequested() && !e.is_fixed()))
         });
-        if n < engine.config().loads.max_concurrent.max(1) || preloads > 0 {
+        if n < engine.config().loads.lanes() || preloads > 0 {
             return broken(
                 5,
                 format!("{key} could load: {n} loads run, {preloads} of them speculative"),
