@@ -3,6 +3,7 @@
 mod intents;
 mod remote;
 mod serve;
+mod setup;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use majordomo::{environment_variable, quoted};
 pub(crate) use intents::*;
 pub(crate) use remote::*;
 pub(crate) use serve::*;
+pub(crate) use setup::*;
 
 /// Keeps an assistant's heavy components loaded when they are needed, inside a memory budget.
 #[derive(Debug, Parser)]
@@ -102,6 +104,8 @@ pub(crate) enum Command {
     State(StateArgs),
     /// Print a service definition for systemd or launchd
     Service(ServiceArgs),
+    /// Give this machine swap for components that are paged out: print the commands, or run them
+    Setup(SetupArgs),
     /// Print a completion script for a shell
     Completions {
         /// Shell that reads the script

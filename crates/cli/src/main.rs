@@ -21,6 +21,7 @@ mod replay;
 mod run;
 mod serve;
 mod service;
+mod setup;
 mod signals;
 mod summary;
 mod target;
@@ -147,6 +148,7 @@ async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
             memory::run(config, state_dir, args.json).await
         }
         Command::Service(a) => service::run(&a.verb).map(|()| ExitCode::SUCCESS),
+        Command::Setup(a) => setup::run(&a.part, args.json),
         Command::Completions { shell } => {
             docs::completions(shell);
             Ok(ExitCode::SUCCESS)

@@ -99,6 +99,7 @@ pub use majordomo_memory::{
     ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, MappedBuf, PressureReading, PressureSource,
     SharedSlice, SourceError, bound_heaps, release_program,
 };
+pub use majordomo_paging::{Swap, SwapDevice, SwapKind};
 pub use majordomo_registry::{
     AsleepSpec, CatalogError, ComponentSpec, ConflictPolicy, ExternalSpec, LoadedConfig,
     LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeRule, ProbeSpec, Problem, Problems,

@@ -15,6 +15,9 @@ use crate::swap::Swap;
 pub struct Held {
     /// Pages that the processes map, shared ones divided among their users (PSS).
     pub mapped: ByteSize,
+    /// The part of `mapped` that belongs to files, which a page-out does not touch: the kernel drops unchanged ones when memory is
+    /// short. Zero where it does not say so (before Linux 5.9).
+    pub files: ByteSize,
     /// Pages of the swap cache that no process maps: RAM, although the kernel frees it first. Known of a cgroup; without one
     /// only what a page-out could not prove to be free.
     pub cached: ByteSize,
@@ -46,6 +49,7 @@ impl Held {
                 continue;
             }
             held.mapped += kib_after(&text, "Pss:");
+            held.files += kib_after(&text, "Pss_File:");
             held.swap += kib_after(&text, "SwapPss:");
         }
         held.cached = cgroup.and_then(|c| c.unmapped_swap_cache().ok()).unwrap_or_default();

@@ -74,8 +74,10 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    fn targets(&self) -> Vec<Range> {
-        union(self.own.iter().chain(&self.untouched).copied().collect())
+    /// Pages that may be in the swap cache: of those that were paged out, only pages on their way to a disk.
+    fn in_swap_cache(&self, is_on_disk: bool) -> Vec<Range> {
+        let own = if is_on_disk { self.own.as_slice() } else { &[] };
+        union(own.iter().chain(&self.untouched).copied().collect())
     }
 }
 
@@ -118,9 +120,9 @@ impl Pager {
             {
                 return Err(error);
             }
-            if start.swap.is_disk() {
-                unproven = unmapped.saturating_sub(self.second_pass(&parts, &limit));
-            }
+            let is_on_disk = is_written_to_disk(&start.swap, cgroup, ByteSize(unmapped));
+            let passed = self.second_pass(&parts, is_on_disk, &limit);
+            unproven = if is_on_disk { unmapped.saturating_sub(passed) } else { 0 };
         }
         if let Some(cgroup) = cgroup {
             self.reclaim_rest(cgroup, ByteSize(expected), &limit)?;
@@ -209,13 +211,14 @@ impl Pager {
 
     /// Frees pages that are only in the swap cache; returns the bytes that it went through. A kernel whose swap is half full
     /// forgets on reading that a page is in swap, and would write it again: then it is left to the cgroup.
-    fn second_pass(&self, parts: &[Part<'_>], limit: &Limit) -> u64 {
+    fn second_pass(&self, parts: &[Part<'_>], is_on_disk: bool, limit: &Limit) -> u64 {
         let is_half_full = |swap: &Swap| swap.free.0 <= swap.total.0 / 2;
         if !self.means.reads || self.swap().as_ref().map_or(true, is_half_full) {
             return 0;
         }
         let free = |part: &Part<'_>| {
-            second_pass::free(part.process, &part.map, &part.targets(), limit).unwrap_or(0)
+            let ranges = part.in_swap_cache(is_on_disk);
+            second_pass::free(part.process, &part.map, &ranges, limit).unwrap_or(0)
         };
         parts.iter().map(free).sum()
     }
@@ -300,6 +303,17 @@ impl Pager {
             completed,
             took: limit.took(),
         })
+    }
+}
+
+/// Whether pages that were paged out are on their way to a disk. With both a disk and zram the kernel fills the device with
+/// the higher priority first; pages in zram leave nothing in the swap cache, and reading them would compress them twice.
+fn is_written_to_disk(swap: &Swap, cgroup: Option<&MemoryCgroup>, unmapped: ByteSize) -> bool {
+    let cached = cgroup.and_then(|c| c.unmapped_swap_cache().ok());
+    match cached {
+        Some(cached) if swap.is_mixed() => cached > unmapped.scaled(0.05).max(ROOM),
+        None if swap.is_mixed() => swap.used_on_disks() > ByteSize::ZERO,
+        _ => swap.is_disk(),
     }
 }
 

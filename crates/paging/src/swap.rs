@@ -72,6 +72,16 @@ impl Swap {
         self.devices.iter().any(|device| device.kind == SwapKind::Disk)
     }
 
+    /// Whether some pages go to a disk and some to compressed RAM.
+    pub(crate) fn is_mixed(&self) -> bool {
+        self.is_disk() && self.devices.iter().any(|device| device.kind == SwapKind::Zram)
+    }
+
+    /// Bytes in use on disks.
+    pub(crate) fn used_on_disks(&self) -> ByteSize {
+        self.devices.iter().filter(|d| d.kind == SwapKind::Disk).map(|d| d.used).sum()
+    }
+
     /// How many programs may be paged in at the same time: 4, and 2 from a disk.
     #[must_use]
     pub fn lanes(&self) -> usize {

@@ -21,6 +21,7 @@ mod remote;
 mod replay;
 mod run;
 mod serve;
+mod setup;
 mod signals;
 mod support;
 mod text;
