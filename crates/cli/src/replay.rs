@@ -12,7 +12,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use majordomo::{count, quoted, read_config};
 use majordomo_sim::replay::{
-    Budget, ItemCost, PolicyName, Progress, Report, Tally, Trace, replay_trace,
+    Budget, ItemCost, PolicyName, Progress, Report, RungTable, Tally, Trace, name_in_tables,
+    replay_trace,
 };
 
 use crate::print;
@@ -36,6 +37,10 @@ pub(crate) struct ReplayArgs {
     /// Read sizes and load times of components from this configuration; without it they are made up from the names
     #[arg(long, value_name = "CONFIG")]
     config: Option<PathBuf>,
+    /// Compare with components that are parked between loaded and gone: --rungs for a swap file on a disk, --rungs=TABLE for
+    /// rates of your own
+    #[arg(long, value_name = "TABLE", num_args = 0..=1, require_equals = true)]
+    rungs: Option<Option<PathBuf>>,
 }
 
 pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> anyhow::Result<ExitCode> {
@@ -60,17 +65,29 @@ pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> anyhow::Result<ExitCode> 
             "sizes and load times are made up from the names; --config CONFIG reads yours",
         ),
     }
-    let mut bar = Bar::new(Progress::new(&traces, budgets.len() * policies.len()));
+    let table = match &args.rungs {
+        None => None,
+        Some(None) => Some(RungTable::published()),
+        Some(Some(path)) => Some(
+            RungTable::open(path)
+                .with_context(|| format!("{} is no table of rungs", path.display()))?,
+        ),
+    };
+    let variants: Vec<_> = std::iter::once(None).chain(table.as_ref().map(Some)).collect();
+    let n_runs = budgets.len() * policies.len() * variants.len();
+    let mut bar = Bar::new(Progress::new(&traces, n_runs));
     let mut rows = Vec::new();
     for budget in &budgets {
-        for policy in &policies {
-            let what = format!("{policy} {budget}");
+        let with_variants = policies.iter().flat_map(|p| variants.iter().map(move |v| (p, *v)));
+        for (policy, rungs) in with_variants {
+            let name = name_in_tables(*policy, rungs.is_some());
+            let what = format!("{name} {budget}");
             let mut of_traces = Vec::new();
             for trace in &traces {
                 let mut sum = Tally::default();
-                let tallies = replay_trace(trace, *budget, *policy, &mut || bar.step(&what));
+                let tallies = replay_trace(trace, *budget, *policy, rungs, &mut || bar.step(&what));
                 tallies.iter().for_each(|tally| sum.add(tally));
-                of_traces.push(Report::new(&policy.to_string(), *budget, &trace.name, None, &sum));
+                of_traces.push(Report::new(&name, *budget, &trace.name, None, &sum));
             }
             let mean = (of_traces.len() > 1).then(|| Report::mean(&of_traces)).flatten();
             rows.extend(of_traces);
@@ -128,7 +145,7 @@ fn price(traces: &mut [Trace], path: &std::path::Path) -> anyhow::Result<()> {
 
 fn table(rows: &[Report]) -> Vec<String> {
     let mut lines = vec![format!(
-        "{:<12} {:<18} {:<20} {:>8} {:>7} {:>9} {:>9} {:>9} {:>12}",
+        "{:<12} {:<23} {:<20} {:>8} {:>7} {:>9} {:>9} {:>9} {:>12}",
         "budget",
         "policy",
         "usage",
@@ -141,7 +158,7 @@ fn table(rows: &[Report]) -> Vec<String> {
     )];
     for r in rows {
         lines.push(format!(
-            "{:<12} {:<18} {:<20} {:>8} {:>7.2} {:>9.1} {:>9.3} {:>9.3} {:>12}",
+            "{:<12} {:<23} {:<20} {:>8} {:>7.2} {:>9.1} {:>9.3} {:>9.3} {:>12}",
             r.budget,
             r.policy,
             r.trace,

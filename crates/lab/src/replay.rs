@@ -8,7 +8,9 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use majordomo_sim::replay::{Budget, PolicyName, Progress, Report, Tally, Trace, replay_trace};
+use majordomo_sim::replay::{
+    Budget, PolicyName, Progress, Report, RungTable, Tally, Trace, name_in_tables, replay_trace,
+};
 
 /// Arguments of `replay`.
 #[derive(clap::Args)]
@@ -31,6 +33,10 @@ pub(crate) struct Args {
     /// Draw hit share against budget, means over the traces, into this SVG file
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
+    /// Replay each policy with rungs as well: components are parked where that saves waiting, by the published table of
+    /// rates or by this one
+    #[arg(long, value_name = "TABLE", num_args = 0..=1, require_equals = true)]
+    rungs: Option<Option<PathBuf>>,
     /// Take every N-th user of a trace: `shell-schonlau=5`
     #[arg(long = "user-stride", value_name = "TRACE=N", value_parser = parse_stride)]
     strides: Vec<(String, usize)>,
@@ -79,11 +85,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let budgets = Budget::distinct(&args.budgets);
     let traces = open(args)?;
     let mut rows = Vec::new();
-    let mut progress = Progress::new(&traces, budgets.len() * policies.len());
+    let rung_table = match &args.rungs {
+        None => None,
+        Some(None) => Some(RungTable::published()),
+        Some(Some(path)) => Some(
+            RungTable::open(path)
+                .with_context(|| format!("{} is no table of rungs", path.display()))?,
+        ),
+    };
+    let variants: Vec<_> = std::iter::once(None).chain(rung_table.as_ref().map(Some)).collect();
+    let mut progress = Progress::new(&traces, budgets.len() * policies.len() * variants.len());
     let on_terminal = std::io::stderr().is_terminal();
     for budget in &budgets {
-        for policy in &policies {
-            let name = policy.to_string();
+        let with_variants = policies.iter().flat_map(|p| variants.iter().map(move |v| (p, *v)));
+        for (policy, rungs) in with_variants {
+            let name = name_in_tables(*policy, rungs.is_some());
             let mut of_traces = Vec::new();
             for trace in &traces {
                 let what = format!("{name} {budget} {}", trace.name);
@@ -92,7 +108,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
                         eprint!("\r\x1b[K{line}");
                     }
                 };
-                let tallies = replay_trace(trace, *budget, *policy, &mut show);
+                let tallies = replay_trace(trace, *budget, *policy, rungs, &mut show);
                 if args.per_user {
                     for (user, tally) in trace.users.iter().zip(&tallies) {
                         rows.push(Report::new(
@@ -134,7 +150,7 @@ fn json(rows: &[Report]) -> anyhow::Result<String> {
 
 fn table(rows: &[Report]) -> String {
     let mut text = format!(
-        "{:<10} {:<17} {:<20} {:>7} {:>6} {:>8} {:>8} {:>8} {:>6} {:>12} {:>8} {:>5} {:>5}\n",
+        "{:<10} {:<23} {:<20} {:>7} {:>6} {:>8} {:>8} {:>8} {:>6} {:>12} {:>8} {:>5} {:>5}\n",
         "budget",
         "policy",
         "trace",
@@ -156,7 +172,7 @@ fn table(rows: &[Report]) -> String {
             None => r.trace.clone(),
         };
         text.push_str(&format!(
-            "{:<10} {:<17} {:<20} {:>7} {:>6.2} {:>8.1} {:>8.3} {:>8.4} {:>6.3} {:>12} {:>8.2} {:>5} {:>5}\n",
+            "{:<10} {:<23} {:<20} {:>7} {:>6.2} {:>8.1} {:>8.3} {:>8.4} {:>6.3} {:>12} {:>8.2} {:>5} {:>5}\n",
             r.budget, r.policy, trace, r.events, r.hit_pct, r.wait_ms_mean, r.preloads_per_event,
             r.wasted_per_event, r.waste_share, r.resident(), r.loaded_mb_per_event,
             rate(r.hr1), rate(r.mrr)

@@ -32,7 +32,7 @@
 //! let mut hit_pct = Vec::new();
 //! for policy in [PolicyName::Lru, PolicyName::VRank] {
 //!     let mut sum = Tally::default();
-//!     for user in replay_trace(&trace, Budget::Slots(4), policy, &mut || {}) {
+//!     for user in replay_trace(&trace, Budget::Slots(4), policy, None, &mut || {}) {
 //!         sum.add(&user);
 //!     }
 //!     hit_pct.push(Report::new(&policy.to_string(), Budget::Slots(4), "cycle", None, &sum).hit_pct);

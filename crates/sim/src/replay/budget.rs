@@ -7,6 +7,8 @@ use super::report::Budget;
 
 /// Bytes that stand for one slot.
 const SLOT: ByteSize = ByteSize::mib(1);
+/// The mean size of an item whose size is drawn from its name.
+const MEAN_ITEM_MB: f64 = 343.0;
 
 /// A budget in bytes, and the unit of its figures.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +34,11 @@ impl ReplayBudget {
     #[must_use]
     pub fn size_of(&self, cost: &ItemCost) -> ByteSize {
         if self.slots { SLOT } else { ByteSize((cost.size_mb * 1e6).round() as u64) }
+    }
+
+    /// Megabytes in bytes; with slots, where every item counts 1, as slots of the mean size of items.
+    pub(super) fn bytes_of_mb(&self, mb: f64) -> ByteSize {
+        if self.slots { SLOT.scaled(mb / MEAN_ITEM_MB) } else { ByteSize((mb * 1e6) as u64) }
     }
 
     /// Bytes in the unit of the figures: megabytes, or slots.

@@ -1,22 +1,28 @@
 //! The full engine under replay: the same events, clock and costs, but every decision made by
 //! `majordomo_engine::Engine` as in production.
 //!
-//! A use is observed, then demanded; a load ends after its load time, an unload at once. The
-//! item in use is leased until the next event. Invariant: time never decreases, and the engine receives
+//! A use is observed, then demanded; a load ends after its load time, an unload at once, parks and wakes after the times
+//! of the table of rungs. The item in use is leased until the next event. Invariant: time never decreases, and the engine receives
 //! no input from the future.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use majordomo_core::{
     Cause, ComponentId, ComponentKey, ComponentState, Config, HintTier, IdleTrimWhen,
-    IncarnationId, Moment, OpId, PolicyKind, WaiterId, WallSeconds,
+    IncarnationId, Moment, OpId, PolicyKind, Rung, StepId, WaiterId, WallSeconds,
 };
-use majordomo_engine::{Cells, CloseAnswer, Effect, Engine, Input, LoadReport, Usage};
+use majordomo_engine::{
+    Cells, CloseAnswer, Effect, Engine, Input, LoadReport, Need, Offers, ParkReport, RungFigures,
+    RungOffer, Usage, WakeReport,
+};
 use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec, OnAbandon};
 
 use super::budget::ReplayBudget;
+use super::item::ItemCost;
 use super::report::Tally;
+use super::rungs::RungTable;
 use super::trace::UserTrace;
 
 /// Enough lanes that no demand waits for one; preloads get one lane.
@@ -67,17 +73,28 @@ impl Cells for Leases {
     }
 }
 
+/// Work of the fake loader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Work {
+    Load,
+    Park(StepId),
+    Wake(StepId),
+}
+
 struct EngineReplay<'a> {
     user: &'a UserTrace,
     budget: ReplayBudget,
+    rungs: Option<&'a RungTable>,
     engine: Engine,
     cells: Leases,
     /// Key of each item, and item of each key.
     keys: Vec<ComponentKey>,
     items: Vec<usize>,
     now: Moment,
-    /// Running loads, by their end.
-    ends: BTreeSet<(Moment, IncarnationId)>,
+    /// Running loads, parks and wakes, by their end.
+    ends: BTreeSet<(Moment, IncarnationId, Work)>,
+    /// The start of the wait for each item whose load or wake has not begun.
+    owed: BTreeMap<ComponentKey, Moment>,
     /// The item and the start of each wait.
     waiting: BTreeMap<WaiterId, (ComponentKey, Moment)>,
     /// Loads whose waiters have left, and the start of the wait.
@@ -100,7 +117,12 @@ fn config(policy: PolicyKind, trims: bool) -> Config {
 }
 
 impl<'a> EngineReplay<'a> {
-    fn new(user: &'a UserTrace, budget: ReplayBudget, config: Config) -> Self {
+    fn new(
+        user: &'a UserTrace,
+        budget: ReplayBudget,
+        rungs: Option<&'a RungTable>,
+        config: Config,
+    ) -> Self {
         let specs: Vec<_> = user
             .costs
             .iter()
@@ -130,6 +152,8 @@ impl<'a> EngineReplay<'a> {
             items,
             now: Moment(user.events.first().map_or(0, |e| e.at_us)),
             ends: BTreeSet::new(),
+            owed: BTreeMap::new(),
+            rungs,
             waiting: BTreeMap::new(),
             served: BTreeMap::new(),
             next_waiter: 0,
@@ -160,9 +184,22 @@ impl<'a> EngineReplay<'a> {
     fn carry_out(&mut self, effect: Effect, inputs: &mut VecDeque<Input>) {
         match effect {
             Effect::StartLoad { id, .. } => {
-                let cost = &self.user.costs[self.items[id.key.index()]];
+                let cost = self.cost(id.key);
                 self.tally.loaded += self.budget.figure(self.budget.size_of(cost).0);
-                self.ends.insert((self.now + cost.load_time, id));
+                self.begin(id, Work::Load, cost.load_time);
+            }
+            Effect::StartPark { id, step, .. } => {
+                let Some(rungs) = self.rungs else { return };
+                let cost = self.cost(id.key);
+                let written = self.budget.size_of(cost).scaled(1.0 - rungs.stays());
+                self.tally.parks += 1;
+                self.tally.swapped += self.budget.figure(written.0);
+                self.begin(id, Work::Park(step), rungs.enter(cost));
+            }
+            Effect::StartWake { id, step, .. } => {
+                let Some(rungs) = self.rungs else { return };
+                self.tally.wakes += 1;
+                self.begin(id, Work::Wake(step), rungs.wake(self.cost(id.key)));
             }
             Effect::CancelLoad { id, .. } => {
                 self.ends.retain(|end| end.1 != id);
@@ -170,6 +207,7 @@ impl<'a> EngineReplay<'a> {
                 inputs.push_back(Input::UnloadFinished { id });
             }
             Effect::StartUnload { id, .. } => {
+                self.ends.retain(|end| end.1 != id);
                 self.cells.unloaded(id.key);
                 inputs.push_back(Input::UnloadFinished { id });
             }
@@ -183,6 +221,57 @@ impl<'a> EngineReplay<'a> {
             }
             _ => {}
         }
+    }
+
+    fn cost(&self, key: ComponentKey) -> &'a ItemCost {
+        &self.user.costs[self.items[key.index()]]
+    }
+
+    /// The loader begins work; the wait for it ends with it.
+    fn begin(&mut self, id: IncarnationId, work: Work, takes: Duration) {
+        let end = self.now + takes;
+        self.ends.insert((end, id, work));
+        if !matches!(work, Work::Park(_))
+            && let Some(since) = self.owed.remove(&id.key)
+        {
+            self.tally.wait_us += end.since(since).as_micros() as u64;
+        }
+    }
+
+    /// The report of work that has ended.
+    fn report(&self, id: IncarnationId, work: Work) -> Input {
+        match work {
+            Work::Load => Input::LoadFinished { id, result: Ok(LoadReport::default()) },
+            Work::Park(step) => {
+                let stays = self.rungs.map_or(0.0, RungTable::stays);
+                let size = self.budget.size_of(self.cost(id.key));
+                let own = self.engine.catalog().pool(id.key);
+                let mut held = Need::new();
+                held.add(own, size.scaled(stays));
+                held.add(Need::SWAP, size.scaled(1.0 - stays));
+                Input::Parked { id, step, result: Ok(ParkReport { held }) }
+            }
+            Work::Wake(step) => Input::Woken { id, step, result: Ok(WakeReport::default()) },
+        }
+    }
+
+    /// The rungs on offer.
+    fn offers(&self) -> Option<Offers> {
+        let rungs = self.rungs?;
+        let offer = |key: &ComponentKey| {
+            let cost = self.cost(*key);
+            let figures = RungFigures {
+                stays: rungs.stays(),
+                swapped: 1.0 - rungs.stays(),
+                enter: rungs.enter(cost),
+                wake: rungs.wake(cost),
+                ..RungFigures::default()
+            };
+            RungOffer { key: *key, rung: Rung::Paged, figures }
+        };
+        let swap = self.budget.bytes_of_mb(rungs.swap_mb());
+        let wake_lanes = rungs.wake_lanes();
+        Some(Offers { swap, wake_lanes, rungs: self.keys.iter().map(offer).collect() })
     }
 
     fn usage(&self, key: ComponentKey, at: Moment) -> Option<Input> {
@@ -201,11 +290,11 @@ impl<'a> EngineReplay<'a> {
             }
             self.move_clock(next);
             match end {
-                Some((at, id)) if at <= self.now => {
+                Some((at, id, work)) if at <= self.now => {
                     self.ends.pop_first();
-                    let result = Ok(LoadReport::default());
-                    self.feed(Input::LoadFinished { id, result });
-                    if let Some(since) = self.served.remove(&id.key)
+                    self.feed(self.report(id, work));
+                    if !matches!(work, Work::Park(_))
+                        && let Some(since) = self.served.remove(&id.key)
                         && let Some(usage) = self.usage(id.key, since)
                     {
                         self.feed(usage);
@@ -236,10 +325,12 @@ impl<'a> EngineReplay<'a> {
         // By the protocol, an item that is still loading counts as served: its load continues without a waiter.
         while let Some((waiter, (key, since))) = self.waiting.pop_first() {
             self.served.insert(key, since);
+            self.end_unbegun_wait(key);
             self.feed(Input::Abandon { waiter });
         }
         self.feed(Input::Observed { command: None, used: vec![x], text_scores: Vec::new() });
-        let load_time = self.user.costs[self.items[x.index()]].load_time;
+        let load_time = self.cost(x).load_time;
+        let mut begun = true;
         match self.engine.state(x) {
             ComponentState::Ready => {
                 self.tally.hits += 1;
@@ -253,12 +344,16 @@ impl<'a> EngineReplay<'a> {
                 let end = self.ends.iter().find(|end| end.1.key == x).map(|end| end.0);
                 self.tally.wait_us += end.map_or(0, |end| end.since(self.now).as_micros() as u64);
             }
+            _ if self.rungs.is_some() => begun = false,
             _ => self.tally.wait_us += load_time.as_micros() as u64,
         }
         let waiter = WaiterId(self.next_waiter);
         self.next_waiter += 1;
         self.waiting.insert(waiter, (x, self.now));
         self.served.remove(&x);
+        if !begun {
+            self.owed.insert(x, self.now);
+        }
         self.feed(Input::Demand {
             waiter,
             keys: vec![x],
@@ -267,16 +362,31 @@ impl<'a> EngineReplay<'a> {
             partial: false,
         });
         let held = self.engine.state(x);
-        if matches!(held, ComponentState::UNLOADED) {
-            self.tally.loaded +=
-                self.budget.figure(self.budget.size_of(&self.user.costs[self.items[x.index()]]).0);
+        if matches!(held, ComponentState::UNLOADED) && !self.waiting.contains_key(&waiter) {
+            self.tally.loaded += self.budget.figure(self.budget.size_of(self.cost(x)).0);
             self.leased = None;
+            // It was refused, and is served without a place.
+            if self.owed.remove(&x).is_some() {
+                self.tally.wait_us += load_time.as_micros() as u64;
+            }
         }
+    }
+
+    /// The next event comes before the load or wake of an item began: it would have begun once the parks under way end.
+    fn end_unbegun_wait(&mut self, key: ComponentKey) {
+        let Some(since) = self.owed.remove(&key) else { return };
+        let parks = self.ends.iter().filter(|end| matches!(end.2, Work::Park(_)));
+        let room_at = parks.map(|end| end.0).max().unwrap_or(self.now);
+        let wait = self.engine.scheduler().wait(key);
+        self.tally.wait_us += (room_at + wait).since(since).as_micros() as u64;
     }
 
     fn run(mut self, on_event: &mut dyn FnMut()) -> Tally {
         let start = WallSeconds((self.now.0 / 1_000_000) as i64);
         self.feed(Input::WallClock(start));
+        if let Some(offers) = self.offers() {
+            self.feed(Input::Offers(offers));
+        }
         self.feed(Input::Start);
         // Events of one second differ by some microseconds, as in the other replay.
         let (mut second, mut nth) = (0, 0);
@@ -287,6 +397,9 @@ impl<'a> EngineReplay<'a> {
             self.event(self.keys[event.item.index()]);
             on_event();
         }
+        for key in self.owed.keys().copied().collect::<Vec<_>>() {
+            self.end_unbegun_wait(key);
+        }
         for tier in HintTier::ALL {
             let account = self.engine.preloader().tier_account(tier);
             self.tally.preloads += account.started;
@@ -296,14 +409,14 @@ impl<'a> EngineReplay<'a> {
     }
 }
 
-/// Replays one user through the full engine.
+/// Replays one user through the full engine. `decides`: its policy, and whether idle memory is trimmed.
 #[must_use]
 pub(super) fn replay_engine(
     user: &UserTrace,
     budget: ReplayBudget,
-    policy: PolicyKind,
-    trims: bool,
+    decides: (PolicyKind, bool),
+    rungs: Option<&RungTable>,
     on_event: &mut dyn FnMut(),
 ) -> Tally {
-    EngineReplay::new(user, budget, config(policy, trims)).run(on_event)
+    EngineReplay::new(user, budget, rungs, config(decides.0, decides.1)).run(on_event)
 }

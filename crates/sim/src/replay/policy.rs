@@ -6,6 +6,7 @@ use majordomo_core::{ByteSize, ComponentKey, Moment, Values};
 use majordomo_memory::{Candidate, EvictionPolicy, PolicyEvent, Ranked};
 
 use super::item::ItemCost;
+use super::rungs::RungTable;
 
 /// An item in memory, ready or loading.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,9 @@ pub struct View<'a> {
     pub(super) resident: &'a [Option<Resident>],
     pub(super) sizes: &'a [ByteSize],
     pub(super) costs: &'a [ItemCost],
+    /// Whether an item is parked, by key.
+    pub(super) parked: &'a [bool],
+    pub(super) rungs: Option<&'a RungTable>,
 }
 
 #[expect(missing_docs, reason = "the names of the other methods say it")]
@@ -57,9 +61,24 @@ impl View<'_> {
         self.sizes[key.index()]
     }
 
+    /// How long an item takes until it is ready, from where it is.
     #[must_use]
-    pub fn load_time(&self, key: ComponentKey) -> Duration {
-        self.costs[key.index()].load_time
+    pub fn wait(&self, key: ComponentKey) -> Duration {
+        let cost = &self.costs[key.index()];
+        match self.rungs.filter(|_| self.parked[key.index()]) {
+            Some(rungs) => rungs.wake(cost),
+            None => cost.load_time,
+        }
+    }
+
+    /// How long an item takes until it is ready again once it is evicted: from the rung where it may be parked.
+    #[must_use]
+    pub fn wait_if_evicted(&self, key: ComponentKey) -> Duration {
+        let cost = &self.costs[key.index()];
+        match self.rungs.filter(|rungs| rungs.saves(cost)) {
+            Some(rungs) => rungs.wake(cost),
+            None => cost.load_time,
+        }
     }
 }
 

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use majordomo_core::{BudgetSetting, ByteSize, quoted_start};
 use serde::Serialize;
 
+use super::name::PolicyName;
+
 /// The memory of all loaded components. Written as a size like the setting `budget` (`8GiB`), as `mb:M`, or as `slots:K`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Budget {
@@ -114,6 +116,12 @@ pub struct Tally {
     pub resident_seconds: f64,
     /// Wall time from the first to the last event, in seconds.
     pub seconds: f64,
+    /// Items parked.
+    pub parks: u64,
+    /// Parked items woken, for an event or speculatively.
+    pub wakes: u64,
+    /// Megabytes (slots) written to swap.
+    pub swapped: f64,
     /// Events before which the policy had ranked the items.
     pub ranked: u64,
     /// Of these, events whose item was ranked first.
@@ -138,6 +146,9 @@ impl Tally {
         self.loaded += o.loaded;
         self.resident_seconds += o.resident_seconds;
         self.seconds += o.seconds;
+        self.parks += o.parks;
+        self.wakes += o.wakes;
+        self.swapped += o.swapped;
         self.ranked += o.ranked;
         self.top1 += o.top1;
         self.top3 += o.top3;
@@ -155,6 +166,15 @@ impl Tally {
             self.reciprocal += 1.0 / (rank + 1) as f64;
         }
     }
+}
+
+/// The end of the policy's name in rows of replays with rungs.
+const WITH_RUNGS: &str = "+rungs";
+
+/// The name of a policy in tables, with rungs or without.
+#[must_use]
+pub fn name_in_tables(policy: PolicyName, with_rungs: bool) -> String {
+    format!("{policy}{}", if with_rungs { WITH_RUNGS } else { "" })
 }
 
 /// One row of figures.
@@ -183,6 +203,14 @@ pub struct Report {
     pub resident_mb_mean: f64,
     /// Megabytes (slots) loaded per event.
     pub loaded_mb_per_event: f64,
+    /// Only in rows of replays with rungs, as the next two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parks_per_event: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wakes_per_event: Option<f64>,
+    /// Megabytes (slots) written to swap per event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swapped_mb_per_event: Option<f64>,
     /// Share of events whose item was ranked first; `None` when the policy predicts nothing.
     pub hr1: Option<f64>,
     /// Share of events whose item was among the first three.
@@ -210,6 +238,7 @@ impl Report {
         let per = |x: f64, n: f64| if n > 0.0 { x / n } else { 0.0 };
         let n = t.events as f64;
         let ranked = |x: f64| (t.ranked > 0).then(|| x / t.ranked as f64);
+        let of_rungs = |x: f64| policy.ends_with(WITH_RUNGS).then(|| per(x, n));
         Self {
             policy: policy.to_owned(),
             budget: budget.to_string(),
@@ -224,6 +253,9 @@ impl Report {
             waste_share: per(t.wasted as f64, t.preloads as f64),
             resident_mb_mean: per(t.resident_seconds, t.seconds),
             loaded_mb_per_event: per(t.loaded, n),
+            parks_per_event: of_rungs(t.parks as f64),
+            wakes_per_event: of_rungs(t.wakes as f64),
+            swapped_mb_per_event: of_rungs(t.swapped),
             hr1: ranked(t.top1 as f64),
             hr3: ranked(t.top3 as f64),
             hr5: ranked(t.top5 as f64),
@@ -254,6 +286,9 @@ impl Report {
             waste_share: mean(|r| r.waste_share),
             resident_mb_mean: mean(|r| r.resident_mb_mean),
             loaded_mb_per_event: mean(|r| r.loaded_mb_per_event),
+            parks_per_event: mean_known(|r| r.parks_per_event),
+            wakes_per_event: mean_known(|r| r.wakes_per_event),
+            swapped_mb_per_event: mean_known(|r| r.swapped_mb_per_event),
             hr1: mean_known(|r| r.hr1),
             hr3: mean_known(|r| r.hr3),
             hr5: mean_known(|r| r.hr5),

@@ -1,8 +1,9 @@
 //! The virtual clock and the fake loader: one user's events against one policy, by the replay protocol.
 //!
-//! Does not know how a policy decides. Invariants: resident items never exceed the budget; the item in
-//! use is never a victim; the policy has seen no event after the current one; the quality of its predictions
-//! does not depend on the budget.
+//! Does not know how a policy decides. With rungs, every victim is parked that may be, before any item is unloaded, as
+//! for policies that know no rungs in the product; the item that needs the room waits until its victims are parked.
+//! Invariants: resident and parked items never exceed the budget; the item in use is never a victim; the policy has seen
+//! no event after the current one; the quality of its predictions does not depend on the budget.
 
 use std::time::Duration;
 
@@ -12,13 +13,27 @@ use majordomo_memory::{Candidate, PolicyEvent};
 use super::budget::ReplayBudget;
 use super::policy::{ReplayPolicy, Resident, TimerAction, View};
 use super::report::{Budget, Tally};
+use super::rungs::RungTable;
 use super::trace::UserTrace;
 
 /// The earliest start of a preload after its event.
 const PRELOAD_DELAY_US: u64 = 100_000;
 
+/// A way to free memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Park,
+    Unload,
+}
+
 struct Replay<'a> {
     user: &'a UserTrace,
+    rungs: Option<&'a RungTable>,
+    /// Whether an item is parked, by key, and when it was last used.
+    parked: Vec<bool>,
+    last_uses: Vec<Moment>,
+    /// Bytes of parked items in swap.
+    swapped: u64,
     budget: ReplayBudget,
     sizes: Vec<ByteSize>,
     resident: Vec<Option<Resident>>,
@@ -34,12 +49,16 @@ struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    fn new(user: &'a UserTrace, budget: ReplayBudget) -> Self {
+    fn new(user: &'a UserTrace, budget: ReplayBudget, rungs: Option<&'a RungTable>) -> Self {
         let sizes = user.costs.iter().map(|c| budget.size_of(c)).collect::<Vec<_>>();
         Self {
             user,
             budget,
             resident: vec![None; sizes.len()],
+            rungs,
+            parked: vec![false; sizes.len()],
+            last_uses: vec![Moment::ZERO; sizes.len()],
+            swapped: 0,
             sizes,
             used: 0,
             clock_us: user.events.first().map_or(0, |e| e.at_us),
@@ -54,6 +73,19 @@ impl<'a> Replay<'a> {
 
     fn load_time(&self, key: ComponentKey) -> Duration {
         self.user.costs[key.index()].load_time
+    }
+
+    /// Bytes of an item that stay in memory when it is parked.
+    fn held(&self, key: ComponentKey) -> u64 {
+        self.rungs.map_or(0, |rungs| self.sizes[key.index()].scaled(rungs.stays()).0)
+    }
+
+    /// Whether an item may be parked, beside so many bytes that others are about to have in swap.
+    fn may_park(&self, key: ComponentKey, swapped: u64) -> bool {
+        let Some(rungs) = self.rungs else { return false };
+        let room = self.budget.bytes_of_mb(rungs.swap_mb()).0;
+        let writes = self.sizes[key.index()].0 - self.held(key);
+        rungs.saves(&self.user.costs[key.index()]) && self.swapped + swapped + writes <= room
     }
 
     fn move_clock(&mut self, to_us: u64) {
@@ -76,7 +108,7 @@ impl<'a> Replay<'a> {
                 key,
                 priority: Priority::Medium,
                 size: self.sizes[i],
-                worth: policy.worth(key, self.load_time(key)),
+                worth: policy.worth(key, self.view(0).wait_if_evicted(key)),
                 last_use: r.last_use,
                 uses: r.uses,
                 speculative: r.unused_preload,
@@ -85,14 +117,14 @@ impl<'a> Replay<'a> {
         .collect()
     }
 
-    /// The fewest victims in the policy's order that make room for `need`; `None` when all items together do not.
+    /// The fewest victims in the policy's order that make room for `need`, and how; `None` when all items together do not.
     fn victims(
         &self,
         policy: &mut dyn ReplayPolicy,
         need: ByteSize,
         spared: &[Option<ComponentKey>],
         now: Moment,
-    ) -> Option<Vec<ComponentKey>> {
+    ) -> Option<Vec<(ComponentKey, Way)>> {
         let mut free = self.budget.total.0 - self.used;
         if free >= need.0 {
             return Some(Vec::new());
@@ -101,14 +133,78 @@ impl<'a> Replay<'a> {
         let mut ranked = policy.rank(&candidates, now);
         ranked.sort_by(|a, b| a.keep.total_cmp(&b.keep).then(a.key.cmp(&b.key)));
         let mut victims = Vec::new();
-        for r in ranked {
-            victims.push(r.key);
-            free += self.sizes[r.key.index()].0;
+        let mut swapped = 0;
+        for r in &ranked {
+            if !self.may_park(r.key, swapped) {
+                continue;
+            }
+            victims.push((r.key, Way::Park));
+            let held = self.held(r.key);
+            swapped += self.sizes[r.key.index()].0 - held;
+            free += self.sizes[r.key.index()].0 - held;
+            if free >= need.0 {
+                return Some(victims);
+            }
+        }
+        // Parked items, the least recently used first, then resident ones.
+        let mut parked: Vec<_> = (0..self.parked.len()).filter(|i| self.parked[*i]).collect();
+        parked.sort_by_key(|i| (self.last_uses[*i], *i));
+        let parked = parked.into_iter().map(ComponentKey::from_index);
+        let parked = parked.filter(|key| !spared.contains(&Some(*key)));
+        for key in parked.chain(ranked.iter().map(|r| r.key)) {
+            let before = victims.iter().position(|v| v.0 == key);
+            let is_parked = self.parked[key.index()] || before.is_some();
+            free += if is_parked { self.held(key) } else { self.sizes[key.index()].0 };
+            match before {
+                Some(at) => victims[at].1 = Way::Unload,
+                None => victims.push((key, Way::Unload)),
+            }
             if free >= need.0 {
                 return Some(victims);
             }
         }
         None
+    }
+
+    /// Frees the memory of victims; returns when that is done.
+    fn evict(
+        &mut self,
+        policy: &mut dyn ReplayPolicy,
+        victims: &[(ComponentKey, Way)],
+        at: Moment,
+    ) -> Duration {
+        let mut takes = Duration::ZERO;
+        for &(key, way) in victims {
+            match (way, self.rungs) {
+                (Way::Park, Some(rungs)) => {
+                    takes = takes.max(rungs.enter(&self.user.costs[key.index()]));
+                    self.remove(policy, key, at, true);
+                    let held = self.held(key);
+                    let written = self.sizes[key.index()].0 - held;
+                    self.parked[key.index()] = true;
+                    self.used += held;
+                    self.swapped += written;
+                    self.tally.parks += 1;
+                    self.tally.swapped += self.budget.figure(written);
+                }
+                _ => {
+                    self.remove(policy, key, at, true);
+                    self.unpark(key);
+                }
+            }
+        }
+        takes
+    }
+
+    /// An item is parked no more; returns whether it was.
+    fn unpark(&mut self, key: ComponentKey) -> bool {
+        let was_parked = std::mem::replace(&mut self.parked[key.index()], false);
+        if was_parked {
+            let held = self.held(key);
+            self.used -= held;
+            self.swapped -= self.sizes[key.index()].0 - held;
+        }
+        was_parked
     }
 
     fn remove(
@@ -128,25 +224,29 @@ impl<'a> Replay<'a> {
         policy.on_event(&PolicyEvent::Unloaded { key, at, evicted });
     }
 
+    /// An item becomes resident, once the memory for it is free in so long; returns when it is ready.
     fn insert(
         &mut self,
         policy: &mut dyn ReplayPolicy,
         key: ComponentKey,
-        at: Moment,
+        (at, room_in): (Moment, Duration),
         speculative: bool,
-    ) {
+    ) -> u64 {
         let size = self.sizes[key.index()];
         let load_time = self.load_time(key);
+        let wait = self.view(0).wait(key);
+        if self.unpark(key) {
+            self.tally.wakes += 1;
+        } else {
+            self.tally.loaded += self.budget.figure(size.0);
+        }
         self.used += size.0;
-        self.tally.loaded += self.budget.figure(size.0);
-        self.resident[key.index()] = Some(Resident {
-            ready_us: self.clock_us + load_time.as_micros() as u64,
-            last_use: at,
-            uses: 0,
-            unused_preload: speculative,
-        });
-        let saved = Duration::ZERO;
+        let ready_us = self.clock_us + (room_in + wait).as_micros() as u64;
+        self.resident[key.index()] =
+            Some(Resident { ready_us, last_use: at, uses: 0, unused_preload: speculative });
+        let saved = load_time.saturating_sub(wait);
         policy.on_event(&PolicyEvent::Loaded { key, at, size, load_time, saved, speculative });
+        ready_us
     }
 
     fn view(&self, index: usize) -> View<'_> {
@@ -158,7 +258,14 @@ impl<'a> Replay<'a> {
             resident: &self.resident,
             sizes: &self.sizes,
             costs: &self.user.costs,
+            parked: &self.parked,
+            rungs: self.rungs,
         }
+    }
+
+    /// Bytes that an item has in memory because it is parked.
+    fn held_now(&self, key: ComponentKey) -> ByteSize {
+        ByteSize(if self.parked[key.index()] { self.held(key) } else { 0 })
     }
 
     /// Starts the preload `key` if it is absent, fits, and is worth its victims.
@@ -169,17 +276,18 @@ impl<'a> Replay<'a> {
         }
         let now = Moment(self.clock_us);
         let spared = [self.current, self.in_flight];
-        let Some(victims) = self.victims(policy, size, &spared, now) else { return };
-        if !policy.admits(key, &victims, &self.view(index)) {
+        let spared_with_own = [spared[0], spared[1], Some(key)];
+        let need = size.saturating_sub(self.held_now(key));
+        let Some(victims) = self.victims(policy, need, &spared_with_own, now) else { return };
+        let keys: Vec<_> = victims.iter().map(|v| v.0).collect();
+        if !policy.admits(key, &keys, &self.view(index)) {
             return;
         }
-        for v in victims {
-            self.remove(policy, v, now, true);
-        }
-        self.insert(policy, key, now, true);
+        let room_in = self.evict(policy, &victims, now);
+        let ready_us = self.insert(policy, key, (now, room_in), true);
         self.tally.preloads += 1;
         self.in_flight = Some(key);
-        self.loader_free_us = self.clock_us + self.load_time(key).as_micros() as u64;
+        self.loader_free_us = ready_us;
     }
 
     /// Moves the clock to `to_us`: timers and preloads in order of time, timers first.
@@ -233,22 +341,22 @@ impl<'a> Replay<'a> {
         match self.resident[x.index()] {
             Some(r) if r.ready_us <= self.clock_us => self.tally.hits += 1,
             Some(r) => self.tally.wait_us += r.ready_us - self.clock_us,
-            None => {
+            None if size > self.budget.total => {
                 self.tally.wait_us += load_time.as_micros() as u64;
-                if size > self.budget.total {
-                    self.tally.loaded += self.budget.figure(size.0);
-                    self.current = None;
-                } else {
-                    let victims = self
-                        .victims(policy, size, &[Some(x), None], at)
-                        .expect("an item within the budget fits once every other item is evicted");
-                    for v in victims {
-                        self.remove(policy, v, at, true);
-                    }
-                    self.insert(policy, x, at, false);
-                }
+                self.tally.loaded += self.budget.figure(size.0);
+                self.current = None;
+            }
+            None => {
+                let need = size.saturating_sub(self.held_now(x));
+                let victims = self
+                    .victims(policy, need, &[Some(x), None], at)
+                    .expect("an item within the budget fits once every other item is evicted");
+                let room_in = self.evict(policy, &victims, at);
+                let ready_us = self.insert(policy, x, (at, room_in), false);
+                self.tally.wait_us += ready_us - self.clock_us;
             }
         }
+        self.last_uses[x.index()] = at;
         if let Some(r) = &mut self.resident[x.index()] {
             r.last_use = at;
             r.uses += 1;
@@ -292,7 +400,8 @@ pub fn replay_user(
     user: &UserTrace,
     budget: Budget,
     policy: &mut dyn ReplayPolicy,
+    rungs: Option<&RungTable>,
     on_event: &mut dyn FnMut(),
 ) -> Tally {
-    Replay::new(user, ReplayBudget::new(budget)).run(policy, on_event)
+    Replay::new(user, ReplayBudget::new(budget), rungs).run(policy, on_event)
 }

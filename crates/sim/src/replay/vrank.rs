@@ -107,7 +107,7 @@ impl ReplayPolicy for VRankReplay {
         let mut hints: Vec<Hint> = likeliest
             .filter(|(key, _)| absent(key))
             .map(|(key, confidence)| {
-                let stakes = self.policy.stakes(view.load_time(key)) as f32;
+                let stakes = self.policy.stakes(view.wait(key)) as f32;
                 let confidence = Confidence::saturating(confidence.get() * stakes);
                 hint(key, confidence, HintSource::Sequence)
             })
@@ -128,8 +128,8 @@ impl ReplayPolicy for VRankReplay {
     }
 
     fn admits(&mut self, key: ComponentKey, victims: &[ComponentKey], view: &View<'_>) -> bool {
-        let worth = |key: ComponentKey| self.worth(key, view.load_time(key));
-        self.policy.pays(worth(key), victims.iter().map(|v| worth(*v)).sum())
+        let lost = |key: &ComponentKey| self.worth(*key, view.wait_if_evicted(*key));
+        self.policy.pays(self.worth(key, view.wait(key)), victims.iter().map(lost).sum())
     }
 
     fn next_timer(&self) -> Option<Moment> {
@@ -142,7 +142,7 @@ impl ReplayPolicy for VRankReplay {
             key: *key,
             priority: Priority::Medium,
             size: view.size(*key),
-            worth: self.worth(*key, view.load_time(*key)),
+            worth: self.worth(*key, view.wait_if_evicted(*key)),
             last_use: Moment::ZERO,
             uses: 0,
             speculative: false,

@@ -29,7 +29,7 @@ fn trace_of(items: &[u32], gap: u64) -> Trace {
 fn tally(trace: &Trace, budget: &str, policy: PolicyName) -> Tally {
     let mut sum = Tally::default();
     let budget = budget.parse().expect("a budget");
-    replay_trace(trace, budget, policy, &mut || {}).iter().for_each(|t| sum.add(t));
+    replay_trace(trace, budget, policy, None, &mut || {}).iter().for_each(|t| sum.add(t));
     sum
 }
 
@@ -178,7 +178,9 @@ fn progress_advances_within_a_long_trace() {
     let lines = |progress: &mut Progress, policy: PolicyName| {
         let mut lines = Vec::new();
         let name = policy.to_string();
-        replay_trace(&trace, Budget::Slots(4), policy, &mut || lines.extend(progress.step(&name)));
+        replay_trace(&trace, Budget::Slots(4), policy, None, &mut || {
+            lines.extend(progress.step(&name))
+        });
         lines
     };
     let first = lines(&mut progress, PolicyName::Lru);
@@ -199,7 +201,7 @@ fn every_event_is_reported_while_it_is_replayed() {
     trace.users.push(second);
     for policy in PolicyName::ALL {
         let mut n_events = 0;
-        replay_trace(&trace, Budget::Slots(4), policy, &mut || n_events += 1);
+        replay_trace(&trace, Budget::Slots(4), policy, None, &mut || n_events += 1);
         assert_eq!(n_events, trace.n_events(), "{policy}");
     }
 }
