@@ -12,8 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use majordomo::{count, quoted, read_config};
 use majordomo_sim::replay::{
-    Budget, ItemCost, PolicyName, Progress, Report, RungTable, Tally, Trace, name_in_tables,
-    replay_trace,
+    Budget, ItemCost, PolicyName, Progress, Report, RungTable, Tally, Trace, replay_trace,
 };
 
 use crate::print;
@@ -65,7 +64,7 @@ pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> anyhow::Result<ExitCode> 
             "sizes and load times are made up from the names; --config CONFIG reads yours",
         ),
     }
-    let table = match &args.rungs {
+    let rung_table = match &args.rungs {
         None => None,
         Some(None) => Some(RungTable::published()),
         Some(Some(path)) => Some(
@@ -73,14 +72,14 @@ pub(crate) fn run(args: &ReplayArgs, as_json: bool) -> anyhow::Result<ExitCode> 
                 .with_context(|| format!("{} is no table of rungs", path.display()))?,
         ),
     };
-    let variants: Vec<_> = std::iter::once(None).chain(table.as_ref().map(Some)).collect();
+    let variants: Vec<_> = std::iter::once(None).chain(rung_table.as_ref().map(Some)).collect();
     let n_runs = budgets.len() * policies.len() * variants.len();
     let mut bar = Bar::new(Progress::new(&traces, n_runs));
     let mut rows = Vec::new();
     for budget in &budgets {
         let with_variants = policies.iter().flat_map(|p| variants.iter().map(move |v| (p, *v)));
         for (policy, rungs) in with_variants {
-            let name = name_in_tables(*policy, rungs.is_some());
+            let name = policy.in_tables(rungs.is_some());
             let what = format!("{name} {budget}");
             let mut of_traces = Vec::new();
             for trace in &traces {

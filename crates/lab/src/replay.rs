@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use majordomo_sim::replay::{
-    Budget, PolicyName, Progress, Report, RungTable, Tally, Trace, name_in_tables, replay_trace,
+    Budget, PolicyName, Progress, Report, RungTable, Tally, Trace, replay_trace,
 };
 
 /// Arguments of `replay`.
@@ -99,7 +99,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     for budget in &budgets {
         let with_variants = policies.iter().flat_map(|p| variants.iter().map(move |v| (p, *v)));
         for (policy, rungs) in with_variants {
-            let name = name_in_tables(*policy, rungs.is_some());
+            let name = policy.in_tables(rungs.is_some());
             let mut of_traces = Vec::new();
             for trace in &traces {
                 let what = format!("{name} {budget} {}", trace.name);

@@ -26,7 +26,7 @@ pub use item::ItemCost;
 pub use name::{EnginePolicy, PolicyName, UnknownPolicy};
 pub use policy::{ReplayPolicy, TimerAction, View};
 pub use progress::Progress;
-pub use report::{Budget, BudgetError, Report, Tally, name_in_tables};
+pub use report::{Budget, BudgetError, Report, Tally};
 pub use run::replay_user;
 pub use rungs::{RungTable, RungTableError};
 pub use trace::{MIN_EVENTS, Trace, TraceError, TraceEvent, UserTrace};

@@ -91,3 +91,17 @@ fn what_is_no_usage_is_named() {
     let ran = world.run(&["replay", "mine.tsv", "--budget", "slots:4", "--policy", "best"]);
     ran.check(1, &[], &["no policy", "vrank"]);
 }
+
+#[test]
+fn rungs_add_a_row_for_each_policy_by_the_published_table_or_another() {
+    let world = World::new();
+    world.write("mine.tsv", rounds(200));
+    let words = ["replay", "mine.tsv", "--budget", "500MB", "--policy", "lru", "--policy", "vrank"];
+    let ran = world.run(&[&words as &[&str], &["--rungs"]].concat());
+    ran.check(0, &["lru", "lru+rungs", "vrank+rungs"], &[]);
+    world.write("mine.rungs", "stays = 2\n");
+    let ran = world.run(&[&words as &[&str], &["--rungs=mine.rungs"]].concat());
+    ran.check(1, &[], &["mine.rungs", "line 1", "stays is 2", "within 0 and 1"]);
+    let ran = world.run(&[&words as &[&str], &["--rungs=none.rungs"]].concat());
+    ran.check(1, &[], &["none.rungs", "cannot be read"]);
+}

@@ -10,6 +10,7 @@ use majordomo_memory::{Gdsf, Lru, VRankMode};
 use super::budget::ReplayBudget;
 use super::control;
 use super::policy::{OnDemand, ReplayPolicy};
+use super::report::WITH_RUNGS;
 use super::trace::UserTrace;
 use super::vrank::VRankReplay;
 
@@ -95,6 +96,12 @@ impl PolicyName {
             }
         }
         Ok(chosen)
+    }
+
+    /// Its name in tables, with rungs or without.
+    #[must_use]
+    pub fn in_tables(self, with_rungs: bool) -> String {
+        format!("{self}{}", if with_rungs { WITH_RUNGS } else { "" })
     }
 
     /// The policy that decides inside the full engine, and whether idle memory is trimmed; none for policies

@@ -6,8 +6,6 @@ use std::str::FromStr;
 use majordomo_core::{BudgetSetting, ByteSize, quoted_start};
 use serde::Serialize;
 
-use super::name::PolicyName;
-
 /// The memory of all loaded components. Written as a size like the setting `budget` (`8GiB`), as `mb:M`, or as `slots:K`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Budget {
@@ -169,13 +167,7 @@ impl Tally {
 }
 
 /// The end of the policy's name in rows of replays with rungs.
-const WITH_RUNGS: &str = "+rungs";
-
-/// The name of a policy in tables, with rungs or without.
-#[must_use]
-pub fn name_in_tables(policy: PolicyName, with_rungs: bool) -> String {
-    format!("{policy}{}", if with_rungs { WITH_RUNGS } else { "" })
-}
+pub(super) const WITH_RUNGS: &str = "+rungs";
 
 /// One row of figures.
 #[derive(Clone, Debug, PartialEq, Serialize)]

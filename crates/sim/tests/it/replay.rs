@@ -3,7 +3,10 @@
 use std::io::Write;
 use std::path::Path;
 
-use majordomo_sim::replay::{Budget, PolicyName, Progress, Report, Tally, Trace, replay_trace};
+use majordomo_sim::replay::{
+    Budget, EnginePolicy, ItemCost, PolicyName, Progress, Report, RungTable, Tally, Trace,
+    replay_trace,
+};
 use proptest::prelude::*;
 
 fn read(text: &[u8]) -> Result<Trace, String> {
@@ -179,7 +182,7 @@ fn progress_advances_within_a_long_trace() {
         let mut lines = Vec::new();
         let name = policy.to_string();
         replay_trace(&trace, Budget::Slots(4), policy, None, &mut || {
-            lines.extend(progress.step(&name))
+            lines.extend(progress.step(&name));
         });
         lines
     };
@@ -368,4 +371,65 @@ fn full_engine_agrees_with_its_policy() {
             "{budget}: {alone} alone, {engine} through the engine"
         );
     }
+}
+
+/// A round of six items of 100 MB each, of which three fit, without rungs and with them.
+fn round_of_six(load_ms: u64, policy: PolicyName, rungs: &RungTable) -> [Tally; 2] {
+    let mut trace = trace_of(&round_robin(6, 120), 60);
+    let load_time = std::time::Duration::from_millis(load_ms);
+    for user in &mut trace.users {
+        user.costs.fill(ItemCost { size_mb: 100.0, load_time });
+    }
+    [None, Some(rungs)].map(|rungs| {
+        let budget = Budget::Megabytes(350.0);
+        let mut sum = Tally::default();
+        replay_trace(&trace, budget, policy, rungs, &mut || {}).iter().for_each(|t| sum.add(t));
+        sum
+    })
+}
+
+/// The engine with V-rank, and LRU on demand.
+const PARKING: [PolicyName; 2] = [PolicyName::Lru, PolicyName::Engine(EnginePolicy::VRank)];
+
+#[test]
+fn victims_are_parked_and_later_woken_where_a_table_of_rungs_is_given() {
+    let [two, rungs] = round_of_six(1000, PolicyName::Lru, &RungTable::published());
+    assert_eq!((two.parks, two.wakes, two.wait_us), (0, 0, 120_000_000), "every use is a load");
+    assert!(rungs.parks > 100 && rungs.wakes > 100, "{rungs:?}");
+    assert!(rungs.wait_us < two.wait_us / 2 && rungs.loaded < two.loaded / 10.0, "{rungs:?}");
+    let [two, rungs] = round_of_six(1000, PARKING[1], &RungTable::published());
+    assert_eq!((two.parks, two.wakes), (0, 0));
+    assert!(rungs.parks > 0 && rungs.wakes > 0 && rungs.wait_us <= two.wait_us, "{rungs:?}");
+}
+
+#[test]
+fn item_whose_wake_takes_as_long_as_its_load_is_never_parked() {
+    for policy in PARKING {
+        let [_, rungs] = round_of_six(100, policy, &RungTable::published());
+        assert_eq!((rungs.parks, rungs.wakes), (0, 0), "{policy}");
+    }
+}
+
+#[test]
+fn nothing_is_parked_without_room_in_swap() {
+    let text = "stays = 0.1\nenter_ms = 1\nenter_mb_per_s = 1000\nwake_ms = 1\n\
+                wake_mb_per_s = 1000\nswap_mb = 0\nwake_lanes = 2\n";
+    let table = RungTable::parse(text).unwrap();
+    let [two, rungs] = round_of_six(1000, PolicyName::Lru, &table);
+    assert_eq!(rungs, two);
+    let [_, rungs] = round_of_six(1000, PARKING[1], &table);
+    assert_eq!((rungs.parks, rungs.wakes), (0, 0));
+}
+
+#[test]
+fn rows_of_replays_with_rungs_have_their_own_name_and_figures() {
+    let budget = Budget::Megabytes(350.0);
+    let row = |with_rungs: bool| {
+        let t = Tally { events: 10, parks: 5, wakes: 2, swapped: 30.0, ..Tally::default() };
+        Report::new(&PolicyName::Lru.in_tables(with_rungs), budget, "t", None, &t)
+    };
+    assert_eq!((row(false).policy.as_str(), row(false).parks_per_event), ("lru", None));
+    let with = row(true);
+    assert_eq!((with.policy.as_str(), with.parks_per_event), ("lru+rungs", Some(0.5)));
+    assert_eq!((with.wakes_per_event, with.swapped_mb_per_event), (Some(0.2), Some(3.0)));
 }
