@@ -122,8 +122,9 @@ pub(crate) fn run(args: &CheckArgs, json: bool) -> anyhow::Result<ExitCode> {
                 } else {
                     format!(" needs {}", after.join(", "))
                 };
+                let sleeps = if spec.declares_sleep() { ", sleeps" } else { "" };
                 print::line(&format!(
-                    "  {:<20} {:<7} {:>9}  {:<8} {}{needs}",
+                    "  {:<20} {:<7} {:>9}  {:<8} {}{sleeps}{needs}",
                     spec.id,
                     spec.priority,
                     spec.memory.to_string(),

@@ -255,6 +255,13 @@ impl ComponentSpec {
         }
     }
 
+    /// Whether the component can be put to sleep by what it declares. A builtin may have hooks besides, which are known once it
+    /// is loaded.
+    #[must_use]
+    pub const fn declares_sleep(&self) -> bool {
+        self.asleep.is_some()
+    }
+
     /// The health probe of a program or a service.
     #[must_use]
     pub const fn probe(&self) -> Option<&ProbeSpec> {

@@ -2,6 +2,9 @@
 
 use crate::support::{UP, World};
 
+const SLEEPS: &str =
+    "asleep = \"5MiB\"\nsleep = { signal = \"USR1\" }\nwake = { signal = \"USR2\" }\n";
+
 #[test]
 fn a_good_configuration() {
     let world = World::new();
@@ -9,12 +12,12 @@ fn a_good_configuration() {
         "[manager]\nbudget = \"100MiB\"\n{}{}{}",
         world.section("base", UP, "priority = \"CORE\""),
         world.section("top", UP, "dependencies = [\"base\"]\nkeywords = [\"compose\"]"),
-        world.section("other", UP, "conflicts = [\"top\"]"),
+        world.section("other", UP, &format!("conflicts = [\"top\"]\n{SLEEPS}")),
     );
     world.write("c.toml", text);
     let ran = world.run(&["check", "c.toml"]);
     let figures = "3 components, 30 MiB in all; 1 CORE with 10 MiB; 1 conflict; 2 load waves";
-    ran.check(0, &["ok c.toml", figures, "top", "needs base"], &[]);
+    ran.check(0, &["ok c.toml", figures, "top", "needs base", "0 keywords, sleeps"], &[]);
     let ran = world.run(&["--json", "check", "c.toml"]);
     ran.check(0, &[], &[]);
     let value = ran.json().pop().unwrap();

@@ -5,12 +5,12 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 use majordomo::{
-    CallError, CallRequest, ComponentSpec, ComponentState, ExternalSpec, LoaderSpec, ProbeSpec,
-    ReadySpec, Refusal, ServiceRequest, ServiceUrl,
+    CallError, CallRequest, ComponentSpec, ComponentState, ExternalSpec, Factory, LoaderSpec,
+    Manager, ProbeSpec, ReadySpec, Refusal, ServiceRequest, ServiceUrl,
 };
 
 use crate::eventually::until;
-use crate::support::{UP, World, lease, ms, run, says, status};
+use crate::support::{UP, World, lease, mib, ms, run, says, status};
 
 /// The code of a request that is never answered.
 const HANGS: u16 = 0;
@@ -231,5 +231,56 @@ fn dependents_get_the_url_of_a_service_that_takes_connections() {
         let manager = world.manager(vec![far, app]).await;
         drop(lease(&manager, "app").await.unwrap());
         assert_eq!(world.read("seen"), format!("{url} {url}\n"));
+    });
+}
+
+/// The component `far`, which takes 80 MiB of this machine, and 10 MiB while it sleeps, and one that needs what it frees.
+async fn pressed(world: &World, service: &Service) -> Manager {
+    let far = service.spec().memory(mib(80)).asleep(mib(10));
+    let near = ComponentSpec::builtin("near").unwrap().memory(mib(80));
+    let builder = world.builder(vec![far, near]).budget(mib(150));
+    let manager = builder.factory("near", Factory::new(|_| Ok(1u8))).start().await.unwrap();
+    drop(lease(&manager, "far").await.unwrap());
+    drop(lease(&manager, "near").await.unwrap());
+    assert_eq!((service.asked("POST /wake"), service.asked("POST /sleep")), (1, 1));
+    manager
+}
+
+#[test]
+fn service_that_states_its_memory_asleep_sleeps_for_a_demand_and_is_woken_by_its_own() {
+    run(async {
+        let (world, service) = (World::new(), Service::start(&HEALTHY));
+        let manager = pressed(&world, &service).await;
+        let far = status(&manager, "far").await;
+        assert_eq!((far.state.to_string().as_str(), far.booked), ("asleep", mib(10)));
+        let lease = lease(&manager, "far").await.unwrap();
+        assert_eq!(lease.endpoint().unwrap().url(), Some(service.url().to_string()));
+        let far = status(&manager, "far").await;
+        assert_eq!((far.state, far.loads), (ComponentState::Ready, 1));
+        assert_eq!(far.booked, far.settled_need, "as after a load");
+        assert_eq!((service.asked("POST /wake"), service.asked("POST /sleep")), (2, 1));
+    });
+}
+
+#[test]
+fn unload_of_a_service_that_sleeps_sends_nothing_more() {
+    run(async {
+        let (world, service) = (World::new(), Service::start(&HEALTHY));
+        let manager = pressed(&world, &service).await;
+        manager.operator().unload("far", false).await.unwrap();
+        assert_eq!(status(&manager, "far").await.state, ComponentState::UNLOADED);
+        assert_eq!((service.asked("POST /wake"), service.asked("POST /sleep")), (1, 1));
+    });
+}
+
+#[test]
+fn service_that_refuses_to_wake_is_loaded_for_the_waiting_demand_by_its_next_wake() {
+    run(async {
+        let (world, service) = (World::new(), Service::start(&HEALTHY));
+        let manager = pressed(&world, &service).await;
+        service.set("POST /wake", 500);
+        let refusal = lease(&manager, "far").await.unwrap_err();
+        assert!(matches!(refusal, Refusal::LoadFailed { .. }), "{refusal:?}");
+        assert_eq!(service.asked("POST /wake"), 3, "one ends the step, one begins the load");
     });
 }
