@@ -10,7 +10,7 @@ use crate::settings::{sections, settings};
 use crate::{ByteSize, Confidence, PressureLevel, Priority, Setting, SettingValue};
 
 pub use self::choices::{
-    BudgetSetting, BudgetSettingError, IdleTrimWhen, PolicyKind, PressureProfile,
+    BudgetSetting, BudgetSettingError, IdleTrimWhen, ParkChoice, PolicyKind, PressureProfile,
 };
 
 /// The longest time that another process's lease lasts without renewal.
@@ -27,6 +27,7 @@ sections! {
         loads: LoadConfig,
         speculation: SpeculationConfig,
         idle: IdleConfig,
+        parking: ParkingConfig,
         triggers: TriggerConfig,
         intents: IntentConfig,
         state: StateConfig,
@@ -218,6 +219,20 @@ settings! {
         after: Duration = 60 min, range 1 ms ..= 30 days, key idle_trim_after;
         /// Share of the budget that stays loaded while idle, the most valuable components first.
         keep_share: f64 = 0.1, range 0.0 ..= 1.0, key idle_keep_share;
+    }
+}
+
+settings! {
+    /// Parked components: their processes run on while their memory is in swap.
+    pub struct ParkingConfig: parking in [manager] {
+        /// Whether components are parked: `auto` where the machine offers a rung for them (`majordomo check` says
+        /// which), or `never`. A component may state its own.
+        park: ParkChoice = Auto;
+        /// Swap that parked components may take, all together: a size, or a share of the swap that other programs leave.
+        swap_budget: BudgetSetting = 50 percent, range 0.1 percent ..= 100 percent;
+        /// Bytes that may be written to a swap disk within 24 hours before nothing more is parked there. Everything that the
+        /// machine writes to swap counts. Compressed memory (zram) has no such bound.
+        swap_writes_per_day: ByteSize = 32 GiB, range 4 KiB ..= 16 TiB;
     }
 }
 

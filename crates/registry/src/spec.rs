@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentId, Priority};
+use majordomo_core::{ByteSize, ComponentId, ParkChoice, Priority};
 
 use crate::template::EndpointPart;
 
@@ -205,6 +205,8 @@ pub struct ComponentSpec {
     pub max_leases: Option<u32>,
     /// Unload after this long without use; without a value, only when memory is needed.
     pub idle_timeout: Option<Duration>,
+    /// Whether the component is parked; without a value as the manager's setting says.
+    pub park: Option<ParkChoice>,
     /// The load ends within this time; without a value, the manager's deadline applies.
     pub load_deadline: Option<Duration>,
     /// The stop ends within this time; without a value, the manager's deadline applies.
@@ -342,6 +344,7 @@ impl ComponentSpec {
             pinned: false,
             max_leases: None,
             idle_timeout: None,
+            park: None,
             load_deadline: None,
             stop_deadline: None,
             health_every: None,

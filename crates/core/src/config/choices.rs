@@ -97,6 +97,19 @@ words! {
 }
 
 words! {
+    /// Whether components are parked.
+    #[derive(Default)]
+    #[non_exhaustive]
+    ParkChoice {
+        /// Where the machine offers a rung.
+        #[default]
+        Auto = "auto",
+        /// Unloads are the only way to free memory.
+        Never = "never",
+    }
+}
+
+words! {
     /// When idle memory is given back.
     #[expect(missing_docs, reason = "a word")]
     #[non_exhaustive]

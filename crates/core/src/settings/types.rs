@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{Domain, SettingValue};
 use crate::{
-    BudgetSetting, ByteSize, Confidence, IdleTrimWhen, PolicyKind, PressureLevel, PressureProfile,
-    Priority,
+    BudgetSetting, ByteSize, Confidence, IdleTrimWhen, ParkChoice, PolicyKind, PressureLevel,
+    PressureProfile, Priority,
 };
 
 /// A type that a setting may have.
@@ -188,6 +188,7 @@ macro_rules! word {
 }
 
 word!(IdleTrimWhen);
+word!(ParkChoice);
 word!(PolicyKind);
 word!(PressureLevel);
 word!(PressureProfile);

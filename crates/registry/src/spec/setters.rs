@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentId, NameError, Priority};
+use majordomo_core::{ByteSize, ComponentId, NameError, ParkChoice, Priority};
 
 use super::{
     AsleepSpec, ComponentSpec, ConflictPolicy, OnAbandon, OverLimit, ProbeRule, ProbeSpec,
@@ -63,6 +63,7 @@ impl ComponentSpec {
         pinned(pinned: bool) = pinned;
         max_leases(leases: impl Into<Option<u32>>) = leases.into();
         idle_timeout(time: impl Into<Option<Duration>>) = time.into();
+        park(choice: impl Into<Option<ParkChoice>>) = choice.into();
         load_deadline(time: impl Into<Option<Duration>>) = time.into();
         stop_deadline(time: impl Into<Option<Duration>>) = time.into();
         health_every(time: impl Into<Option<Duration>>) = time.into();

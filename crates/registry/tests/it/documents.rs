@@ -103,6 +103,8 @@ fn samples() -> Vec<Value> {
         json!("CRITICAL"),
         json!("refuse"),
         json!("always"),
+        json!("never"),
+        json!("auto"),
         json!("finish"),
         json!("unload"),
         json!("hold"),

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentId, Priority};
+use majordomo_core::{ByteSize, ComponentId, ParkChoice, Priority};
 
 use super::protocol::{ProtocolDraft, stdio};
 use super::requests::{
@@ -247,6 +247,12 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
             |s: &ComponentSpec| s.idle_timeout,
             |c, v| c.spec.idle_timeout = Some(v)
         )
+    ),
+    key!(
+        "park",
+        "",
+        "Whether the component is parked when its memory is needed, where the machine offers a rung: `auto` or `never`; without it, the manager's `park` applies.",
+        Kind::Word(ParkChoice::WORDS, |c, i| c.spec.park = Some(ParkChoice::ALL[i]))
     ),
     key!(
         "load_deadline",
