@@ -8,6 +8,7 @@
 
 mod args;
 mod ask;
+mod calibrate;
 mod clock;
 mod columns;
 mod commands;
@@ -29,21 +30,25 @@ mod played;
 mod player;
 mod plot;
 mod policy;
+mod pooled;
 mod prepare;
 mod processes;
 mod progress;
 mod questions;
 mod quiet;
+mod ram;
 mod readme;
 mod record;
 mod remarks;
 mod report;
 mod routine;
 mod run;
+mod rungs;
 mod sampler;
 mod server;
 pub(crate) mod stand_in;
 mod steps;
+mod used;
 mod verdict;
 
 use std::process::ExitCode;

@@ -6,6 +6,7 @@
 //! given the group's own figures and the product's thresholds. Nothing outside the group is touched.
 
 mod inside;
+mod locked;
 mod observe;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use anyhow::{Context, bail, ensure};
 use majordomo_core::ByteSize;
 use majordomo_memory::{LimitChoice, choose_limits};
 
+pub(crate) use locked::{LockedArgs, run as locked};
 use observe::Run;
 
 /// Arguments of `hog`.

@@ -15,6 +15,7 @@ mod planted;
 mod pretrain;
 mod readiness;
 mod replay;
+mod short;
 mod soak;
 mod stress;
 
@@ -66,6 +67,9 @@ enum Command {
     /// Be a program that opens its port late
     #[command(hide = true)]
     Late(readiness::LateArgs),
+    /// Be the hog beside a measurement
+    #[command(hide = true)]
+    LockedHog(hog::LockedArgs),
     /// Be a component of a soak
     #[command(hide = true)]
     Component(soak::component::Args),
@@ -95,6 +99,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => assistant::stand_in::serve(&args),
         Command::Late(args) => readiness::late(&args),
         Command::Answer(args) => return assistant::stand_in::answer(&args),
+        Command::LockedHog(args) => hog::locked(&args),
         Command::Component(args) => return soak::component::run(&args),
     };
     match result {

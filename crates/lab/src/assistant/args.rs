@@ -8,6 +8,7 @@ use anyhow::ensure;
 use majordomo::ByteSize;
 
 use super::policy::Policy;
+use crate::short::ShortArgs;
 
 /// Arguments of `assistant`.
 #[derive(clap::Args)]
@@ -94,7 +95,7 @@ pub(super) struct DayArgs {
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub(super) history: u32,
     /// So many of these uses, the last ones, are played under every policy before the figures begin
-    /// (default: a third as many as commands and at most 20, with --short 3)
+    /// (default: a third as many as commands and at most 20, with --short 3, with --short-memory none: first uses count)
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=1_000))]
     pub(super) warm_up: Option<u32>,
     /// Pauses are divided by this; the idle timeout of 5 minutes passes on the clock of the trace
@@ -106,8 +107,8 @@ pub(super) struct DayArgs {
     /// How long a lease is kept after the answer, in milliseconds
     #[arg(long, default_value_t = 50)]
     pub(super) hold: u64,
-    /// Policies: all, lru, idle, product, product-equal (default: all of them, with --short lru and
-    /// product)
+    /// Policies: all, lru, idle, two-state, product, product-equal (default: all of them but two-state, with --short lru
+    /// and product, with --short-memory lru, idle, two-state and product)
     #[arg(long, value_delimiter = ',')]
     pub(super) policies: Vec<Policy>,
     /// Budget of lru and product: a share of everything loaded such as 40%, or a size such as
@@ -132,6 +133,8 @@ pub(super) struct DayArgs {
     /// never on a time
     #[arg(long)]
     pub(super) short: bool,
+    #[command(flatten)]
+    pub(super) memory: ShortArgs,
 }
 
 impl DayArgs {
@@ -140,7 +143,11 @@ impl DayArgs {
     }
 
     pub(super) fn n_warm_up(&self) -> usize {
-        let default = if self.short { 3 } else { (self.n_commands() / 3).min(20) };
+        let default = match (self.memory.short_memory.is_some(), self.short) {
+            (true, _) => 0,
+            (false, true) => 3,
+            (false, false) => (self.n_commands() / 3).min(20),
+        };
         self.warm_up.map_or(default, |n| n as usize)
     }
 
@@ -151,16 +158,22 @@ impl DayArgs {
 
     /// The policies, without repetitions.
     pub(super) fn policies(&self) -> anyhow::Result<Vec<Policy>> {
+        let is_short = self.memory.short_memory.is_some();
         let mut policies = match (self.policies.is_empty(), self.short) {
             (false, _) => self.policies.clone(),
-            (true, false) => Policy::EVERY.to_vec(),
             (true, true) => vec![Policy::Lru, Policy::Product],
+            (true, false) if is_short => Policy::WHEN_SHORT.to_vec(),
+            (true, false) => Policy::USUAL.to_vec(),
         };
         policies.sort_unstable();
         policies.dedup();
         ensure!(
             !policies.contains(&Policy::ProductEqual) || policies.contains(&Policy::Idle),
             "product-equal has the mean memory of idle; add idle to --policies"
+        );
+        ensure!(
+            !(is_short && policies.contains(&Policy::All)),
+            "everything loaded does not fit into short memory; remove all from --policies"
         );
         Ok(policies)
     }

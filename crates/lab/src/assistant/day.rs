@@ -25,6 +25,7 @@ use super::progress::Progress;
 use super::record::{Aside, PlayedLine, Run, SampleLine, Summary, write_lines};
 use super::run::{Bench, Plan};
 use super::verdict::verdict;
+use crate::short::ShortMemory;
 
 /// A folder for sockets, removed at the end.
 struct Sockets(PathBuf);
@@ -98,14 +99,18 @@ async fn days(args: &DayArgs) -> anyhow::Result<ExitCode> {
     let sockets = Sockets::new()?;
     let summary = overview::summary(args, &folder, &places, &days);
     overview::say_maps(&summary);
+    let interrupt = Interrupt::listen()?;
+    let work = work.canonicalize()?;
     let bench = Bench {
         folder,
         program: program(args.majordomo.as_deref())?,
-        work: work.canonicalize()?,
+        memory: ShortMemory::start(&args.memory, &work).await?,
+        settle: args.memory.settle(),
+        work,
         sockets: sockets.0.clone(),
         sample: Duration::from_millis(args.sample),
         quiet_wait: args.quiet_wait(),
-        interrupt: Interrupt::listen()?,
+        interrupt,
     };
     let planned = |day: &Prepared, n: usize| day.planned() * order(&policies, n).len() as u32;
     let planned = days.iter().enumerate().map(|(n, day)| planned(day, n)).sum();
@@ -123,6 +128,16 @@ async fn days(args: &DayArgs) -> anyhow::Result<ExitCode> {
         Ok(()) => measurement.play_all(&days, &policies).await,
         Err(error) => Err(error),
     };
+    // Whatever failed, swap that was turned on is turned off again.
+    let undone = match measurement.bench.memory.take() {
+        Some(memory) => {
+            if let Some(condition) = &mut measurement.summary.condition {
+                condition.gave = memory.gave();
+            }
+            memory.end().await
+        }
+        None => Ok(()),
+    };
     let interrupted = measurement.bench.interrupt.is_raised();
     measurement.summary.was_interrupted = interrupted;
     measurement.write()?;
@@ -130,6 +145,7 @@ async fn days(args: &DayArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(130));
     }
     ended?;
+    undone?;
     let took = measurement.summary.took();
     measurement.progress.say(&format!(
         "took {took}; written to {}; `majordomo-lab assistant report --out {}` compares the policies",
@@ -156,14 +172,19 @@ struct Measurement {
 
 impl Measurement {
     async fn calibrate(&mut self, args: &DayArgs) -> anyhow::Result<()> {
-        let measured = self.bench.calibrate(&self.progress).await?;
-        self.summary.components = measured.into_iter().collect();
+        let calibrated = self.bench.calibrate(&self.progress).await?;
+        self.summary.components = calibrated.components;
         let all = ByteSize(self.summary.all_loaded());
         self.budget = match args.budget() {
             Some(budget) => budget.of(all),
             None => ByteSize(equal::tight(&self.bench.folder, &self.summary.components)),
         };
         self.progress.say(&format!("everything loaded: {all}; budget: {}", self.budget));
+        if let (Some(memory), Some(ram)) = (&mut self.bench.memory, calibrated.ram) {
+            let condition = memory.press(self.budget, ram).await?;
+            self.progress.say(&condition.to_string());
+            self.summary.condition = Some(condition);
+        }
         self.write()
     }
 
@@ -282,7 +303,7 @@ mod tests {
     #[test]
     fn policies_take_turns() {
         use Policy::{All, Idle, Lru, Product, ProductEqual};
-        let of = |n| order(&Policy::EVERY, n);
+        let of = |n| order(&Policy::USUAL, n);
         assert_eq!(of(0), [All, Lru, Idle, Product, ProductEqual]);
         assert_eq!(of(1), [Idle, Product, Lru, ProductEqual]);
         assert_eq!(of(2), [Product, Lru, Idle, ProductEqual]);

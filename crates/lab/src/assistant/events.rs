@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::clock;
 use super::record::Tally;
+use super::rungs::Rungs;
 
 /// The changes of state that concern a wait, by component.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +25,7 @@ struct Change {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     tally: Tally,
+    rungs: Rungs,
     changes: BTreeMap<String, Vec<Change>>,
     /// This process's clock less the server's, in milliseconds: the smallest difference of all
     /// events.
@@ -35,11 +37,13 @@ impl Seen {
     fn take(&mut self, event: &Event, now_ms: f64) {
         let offset = now_ms - event.at_ms;
         self.offset_ms = Some(self.offset_ms.map_or(offset, |o| o.min(offset)));
+        self.rungs.take(&event.event, &event.more);
         let word = |key: &str| event.more.get(key).and_then(|v| v.as_str()).unwrap_or_default();
         match event.event.as_str() {
             "state" => {
-                let is_loading = word("to") == "loading";
-                self.tally.loads += u64::from(is_loading);
+                // A wake is a load of the kind that a waiter hopes for.
+                let is_loading = matches!(word("to"), "loading" | "waking");
+                self.tally.loads += u64::from(word("to") == "loading");
                 let change = Change { at_ms: event.at_ms, is_loading };
                 self.changes.entry(word("component").to_owned()).or_default().push(change);
             }
@@ -82,6 +86,10 @@ impl Seen {
 
     pub(super) fn tally(&self) -> Tally {
         self.tally
+    }
+
+    pub(super) fn rungs(&self) -> Rungs {
+        self.rungs.clone()
     }
 }
 
@@ -148,6 +156,8 @@ mod tests {
         assert_eq!(before(1_150.0, 1_201.0), 0.0);
         // Nothing was loaded.
         assert_eq!(before(1_300.0, 1_310.0), 10.0);
+        seen.take(&state(400.0, "waking"), 1_400.0);
+        assert_eq!(seen.before_load(&names(&["a"]), 1_350.0, 1_500.0), 50.0);
         assert_eq!(seen.before_load(&names(&["b"]), 1_100.0, 1_201.0), 101.0);
         assert_eq!(seen.tally().loads, 1);
     }

@@ -106,7 +106,10 @@ impl Spread {
     }
 }
 
-/// A ratio of two mean times over the same commands, with a 90 % interval: a bootstrap that draws
+/// The figure of each side for some pairs of times.
+type FiguresOf<'a> = &'a dyn Fn(&[(f64, f64)]) -> (f64, f64);
+
+/// A ratio of two mean times, or of two quantiles, over the same commands, with a 90 % interval: a bootstrap that draws
 /// days, and in each blocks of successive commands.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Ratio {
@@ -119,14 +122,35 @@ impl Ratio {
     /// Of pairs of times for the same commands, by day; none without pairs, or where nothing takes
     /// time in the second.
     pub(super) fn new(days: &[Vec<(f64, f64)>]) -> Option<Self> {
-        let of = |sum: (f64, f64)| (sum.1 > 0.0).then(|| sum.0 / sum.1);
-        let add = |sum: (f64, f64), pair: &(f64, f64)| (sum.0 + pair.0, sum.1 + pair.1);
-        let value = of(days.iter().flatten().fold((0.0, 0.0), add))?;
+        Self::of(days, &|pairs| {
+            let add = |sum: (f64, f64), pair: &(f64, f64)| (sum.0 + pair.0, sum.1 + pair.1);
+            pairs.iter().fold((0.0, 0.0), add)
+        })
+    }
+
+    /// The same of a quantile of all days together instead of the mean.
+    pub(super) fn of_quantiles(days: &[Vec<(f64, f64)>], share: f64) -> Option<Self> {
+        Self::of(days, &|pairs| {
+            let side = |of: fn(&(f64, f64)) -> f64| {
+                let mut times: Vec<f64> = pairs.iter().map(of).collect();
+                times.sort_unstable_by(f64::total_cmp);
+                quantile(&times, share)
+            };
+            (side(|pair| pair.0), side(|pair| pair.1))
+        })
+    }
+
+    fn of(days: &[Vec<(f64, f64)>], figures: FiguresOf<'_>) -> Option<Self> {
+        let of = |pairs: &[(f64, f64)]| {
+            let (first, second) = figures(pairs);
+            (second > 0.0).then(|| first / second)
+        };
+        let value = of(&days.concat())?;
         let days: Vec<&Vec<(f64, f64)>> = days.iter().filter(|day| !day.is_empty()).collect();
         let mut rng = Rng::new(&[0xb007, days.len() as u64]);
         let mut drawn: Vec<f64> = (0..RESAMPLES)
             .filter_map(|_| {
-                let mut sum = (0.0, 0.0);
+                let mut pairs = Vec::new();
                 for _ in 0..days.len() {
                     let day = *rng.pick(&days);
                     let blocks = (0..day.len()).step_by(BLOCK).map(|at| BLOCK.min(day.len() - at));
@@ -134,10 +158,10 @@ impl Ratio {
                         let from = rng.below(day.len());
                         // A block at the end continues at the begin, so that each command is drawn
                         // alike.
-                        sum = day.iter().cycle().skip(from).take(length).fold(sum, add);
+                        pairs.extend(day.iter().cycle().skip(from).take(length));
                     }
                 }
-                of(sum)
+                of(&pairs)
             })
             .collect();
         drawn.sort_by(f64::total_cmp);
@@ -214,6 +238,17 @@ mod tests {
         assert!(noisy.value > 1.0 && !noisy.is_worse(), "{noisy:?}");
         assert_eq!(Ratio::new(&[vec![(1.0, 0.0)], vec![]]), None);
         assert_eq!(Ratio::new(&[]), None);
+    }
+
+    #[test]
+    fn a_ratio_of_quantiles_follows_the_tail_and_not_the_mean() {
+        let day: Vec<(f64, f64)> =
+            (0..200).map(|i| (if i % 10 == 0 { 900.0 } else { 1.0 }, 300.0)).collect();
+        let days = [day];
+        let of = |share| Ratio::of_quantiles(&days, share).unwrap();
+        assert!((of(0.95).value - 3.0).abs() < 1e-9 && of(0.95).is_worse());
+        assert!(of(0.5).value < 0.01 && of(0.5).most < 0.01);
+        assert_eq!(Ratio::of_quantiles(&[], 0.5), None);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The goals of the product on this yardstick, and whether a measurement reaches them (ADR 0027).
 
+mod short;
+
 use super::equal;
 use super::figures::Ratio;
 use super::played::Played;
@@ -43,13 +45,25 @@ pub(super) fn pairs(
     seed: Option<u64>,
     time: Time,
 ) -> Vec<Vec<(f64, f64)>> {
+    pairs_of(summary, policy, rival, seed, time, &|_| true)
+}
+
+/// Those of the commands that `has` selects, by what the days ask for.
+pub(super) fn pairs_of(
+    summary: &Summary,
+    policy: Policy,
+    rival: Policy,
+    seed: Option<u64>,
+    time: Time,
+    has: &dyn Fn(&Played) -> bool,
+) -> Vec<Vec<(f64, f64)>> {
     let runs = of(summary, policy).filter(|run| seed.is_none_or(|seed| run.day.seed == seed));
     let both = runs.filter_map(|run| {
         let other = of(summary, rival).find(|other| other.day.seed == run.day.seed)?;
         Some(run.commands.iter().zip(&other.commands))
     });
     both.map(|day| {
-        let served = day.filter(|(a, b)| a.is_served && b.is_served);
+        let served = day.filter(|(a, b)| a.is_served && b.is_served && has(a));
         served.map(|(a, b)| (time(a), time(b))).collect()
     })
     .collect()
@@ -128,15 +142,47 @@ fn sum(runs: &[&Run], of: impl Fn(&Run) -> usize) -> usize {
     runs.iter().map(|run| of(run)).sum()
 }
 
-/// Every goal.
+fn no_refusal(summary: &Summary) -> Goal {
+    let product: Vec<&Run> = of(summary, Policy::Product).collect();
+    let refused = sum(&product, |r| r.figures.n_refused + r.n_warm_up_refused);
+    let n_asked = sum(&product, |r| r.figures.n_commands + r.day.n_warm_up);
+    goal(
+        "product: no refusal",
+        (n_asked > 0).then(|| (format!("{refused} of {n_asked}"), refused == 0)),
+    )
+}
+
+/// Sums over every run and those that were left out beside it.
+fn with_aside(
+    summary: &Summary,
+    of: impl Fn(&Run) -> usize,
+    aside: impl Fn(&Aside) -> usize,
+) -> usize {
+    summary.runs.iter().map(|run| of(run) + run.aside.iter().map(&aside).sum::<usize>()).sum()
+}
+
+fn real_answers(summary: &Summary) -> Goal {
+    let n = with_aside(summary, |r| r.figures.n_commands, |a| a.n_commands);
+    let real = with_aside(summary, |r| r.figures.n_real, |a| a.n_real);
+    goal("every policy: every answer real", (n > 0).then(|| (format!("{real} of {n}"), real == n)))
+}
+
+fn no_orphans(summary: &Summary) -> Goal {
+    let orphans = with_aside(summary, |r| r.orphans.len(), |a| a.n_orphans);
+    goal(
+        "every policy: no process outlives its server",
+        (!summary.runs.is_empty()).then(|| (format!("{orphans}"), orphans == 0)),
+    )
+}
+
+/// Every goal, or those of short memory where it was made short.
 pub(super) fn goals(summary: &Summary) -> Vec<Goal> {
+    if let Some(condition) = &summary.condition {
+        return short::goals(summary, condition);
+    }
     let all = summary.all_loaded().max(1) as f64;
     let product: Vec<&Run> = of(summary, Policy::Product).collect();
-    let every: Vec<&Run> = summary.runs.iter().collect();
-    let n = |runs: &[&Run]| sum(runs, |r| r.figures.n_commands);
-    let played = |runs: &[&Run]| n(runs) > 0;
-    let refused = sum(&product, |r| r.figures.n_refused + r.n_warm_up_refused);
-    let n_asked = n(&product) + sum(&product, |r| r.day.n_warm_up);
+    let is_played = sum(&product, |r| r.figures.n_commands) > 0;
     let share = |bytes: f64| format!("{:.1} %", 100.0 * bytes / all);
     let mean = product.iter().map(|r| r.mean).sum::<f64>() / product.len().max(1) as f64;
     let peak = product.iter().map(|r| r.peak).max().unwrap_or(0) as f64;
@@ -152,28 +198,19 @@ pub(super) fn goals(summary: &Summary) -> Vec<Goal> {
         .collect();
     let new = sum(&product, |r| r.figures.n_new);
     let exact = sum(&product, |r| r.figures.n_exact) as f64 / new.max(1) as f64;
-    let aside = |of: fn(&Aside) -> usize| -> usize {
-        every.iter().flat_map(|run| &run.aside).map(of).sum()
-    };
-    let n_every = n(&every) + aside(|a| a.n_commands);
-    let real = sum(&every, |r| r.figures.n_real) + aside(|a| a.n_real);
-    let orphans = sum(&every, |r| r.orphans.len()) + aside(|a| a.n_orphans);
     let percent = |share: f64| 100.0 * share;
     vec![
-        goal(
-            "product: no refusal",
-            played(&product).then(|| (format!("{refused} of {n_asked}"), refused == 0)),
-        ),
+        no_refusal(summary),
         goal(
             &format!(
                 "product: mean memory at most {:.0} % of everything loaded",
                 percent(MEAN_SHARE)
             ),
-            played(&product).then(|| (share(mean), mean <= MEAN_SHARE * all)),
+            is_played.then(|| (share(mean), mean <= MEAN_SHARE * all)),
         ),
         goal(
             &format!("product: peak of every day at most {:.0} %", percent(PEAK_SHARE)),
-            played(&product).then(|| (share(peak), peak <= PEAK_SHARE * all)),
+            is_played.then(|| (share(peak), peak <= PEAK_SHARE * all)),
         ),
         goal(
             &format!("product: mean wait at most {OVER_LRU:.2} of LRU's, over all seeds"),
@@ -195,103 +232,15 @@ pub(super) fn goals(summary: &Summary) -> Vec<Goal> {
                 "product: exactly the needed component chosen for at least {:.0} % of new texts",
                 percent(EXACT)
             ),
-            played(&product).then(|| (format!("{:.1} % of {new}", 100.0 * exact), exact >= EXACT)),
+            is_played.then(|| (format!("{:.1} % of {new}", 100.0 * exact), exact >= EXACT)),
         ),
-        goal(
-            "every policy: every answer real",
-            played(&every).then(|| (format!("{real} of {n_every}"), real == n_every)),
-        ),
-        goal(
-            "every policy: no process outlives its server",
-            played(&every).then(|| (format!("{orphans}"), orphans == 0)),
-        ),
+        real_answers(summary),
+        no_orphans(summary),
     ]
 }
 
 #[cfg(test)]
-pub(super) mod testing {
-    use super::super::figures::Figures;
-    use super::super::processes::Used;
-    use super::super::record::{Day, Measured, Tally};
-    use super::*;
-
-    /// A run whose commands all wait as given.
-    pub(in super::super) fn run(policy: Policy, seed: u64, waits: &[f64]) -> Run {
-        let commands: Vec<Played> = waits
-            .iter()
-            .enumerate()
-            .map(|(index, wait_ms)| Played {
-                index,
-                component: "chat".to_owned(),
-                chosen: vec!["chat".to_owned()],
-                wait_ms: *wait_ms,
-                is_served: true,
-                is_real: true,
-                ..Played::default()
-            })
-            .collect();
-        let day = Day {
-            seed,
-            source: "generated with seed 1".to_owned(),
-            is_generated: true,
-            n_history: 3,
-            n_warm_up: 2,
-            items: Default::default(),
-            n_left_out: 0,
-            n_long_pauses: 1,
-        };
-        Run {
-            day,
-            policy,
-            budget: policy.is_bound().then_some(400 << 20),
-            position: 0,
-            load_average: [0.1, 0.2],
-            busy_before: Some(0.1),
-            seconds: 9.0,
-            mean: 300e6,
-            peak: 400 << 20,
-            manager_mean: 9e6,
-            manager_peak: 10 << 20,
-            guard_mean: 1e6,
-            used: Used::default(),
-            tally: Tally::default(),
-            harm: None,
-            n_warm_up_refused: 0,
-            n_unloads_refused: 0,
-            orphans: Vec::new(),
-            n_samples: 36,
-            sampling_s: 0.1,
-            tried: Vec::new(),
-            aside: Vec::new(),
-            figures: Figures::new(&commands),
-            commands,
-        }
-    }
-
-    pub(in super::super) fn summary(runs: Vec<Run>) -> Summary {
-        let chat = Measured { pss: 1_000 << 20, load_ms: Some(900.0), first_answer_ms: None };
-        Summary {
-            date: "2026-11-30".to_owned(),
-            machine: "2 processors".to_owned(),
-            command: ["assistant", "day"].map(str::to_owned).into(),
-            folder: "target/assistant".to_owned(),
-            components: [("chat".to_owned(), chat)].into(),
-            unused: Vec::new(),
-            labels: Default::default(),
-            commands_per_day: 4,
-            n_taught: 7,
-            n_rows_left_out: 0,
-            compress: 60.0,
-            longest_pause_s: 2.0,
-            idle_timeout_s: 300.0,
-            mean_pause_s: 0.7,
-            sample_ms: 250.0,
-            was_interrupted: false,
-            took_s: 1_310.0,
-            runs,
-        }
-    }
-}
+pub(super) mod testing;
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,12 @@
 //! The comparison as Markdown: tables of policies, ratios, goals and components.
 
+mod short;
+
 use std::fmt::Write as _;
 
 use majordomo_sim::replay::NOTICED;
 
-use super::columns::{COLUMNS, MIB, WORK, table};
+use super::columns::{COLUMNS, MIB, WORK, played, table};
 use super::figures::Ratio;
 use super::goals::{self, goals};
 use super::played::Played;
@@ -93,7 +95,8 @@ fn days(out: &mut String, summary: &Summary) {
 /// Everything of a measurement that is text; `pictures` are files beside it.
 pub(super) fn report(summary: &Summary, pictures: &[&str]) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "# A real assistant under five policies\n");
+    let n_policies = played(summary).count();
+    let _ = writeln!(out, "# A real assistant under {n_policies} policies\n");
     let _ = writeln!(
         out,
         "{}, in {}; {}; `majordomo-lab {}`; assistant: `{}`. A wait of more than {:?} is noticed. Pauses are divided by {} and cut \
@@ -123,6 +126,7 @@ pub(super) fn report(summary: &Summary, pictures: &[&str]) -> String {
     }
     out.push_str("\n## Waits and memory\n\n");
     table(&mut out, summary, COLUMNS);
+    short::sections(&mut out, summary);
     out.push_str("\n## Ratios of mean waits\n\nThe same commands under both; 90 % interval by a bootstrap over days and, in each, blocks of successive commands. No day is played twice, so the noise between two runs of the same day is not in it.\n\n");
     ratio_table(&mut out, summary, goals::wait);
     memory_rows(&mut out, summary);
@@ -157,7 +161,7 @@ const METHOD: &str = "
 
 - Each run has a `majordomo serve` of its own. Policies differ in settings alone: `all` pins everything (its conflicts are removed,
   since two that conflict cannot both be loaded) and is played on the first day only; `lru` and `idle` use `policy = \"lru\"` without
-  speculation; `product` and `product-equal` use the defaults.
+  speculation; `product` and `product-equal` use the defaults, and so does `two-state`, with `park = \"never\"` as `all`, `lru` and `idle`.
 - Every server starts with the same taught texts (split train) and the same measured figures of loads (of the calibration, in which each
   component is loaded once and answers one question). `product` and `product-equal` also start with a sequence model of the same user's
   uses before the day, at pauses shortened alike, half a second for each answer; it is made by the product's own model and stored in its
@@ -171,7 +175,11 @@ const METHOD: &str = "
   load or end, and with memory that is swapped out; its mean is over time. The peak is the largest sample, so a shorter one between two
   samples is missed. The manager's process and its guard are apart.
 - The state of components is that of the calibration: a browser has a profile, as a person's has.
-- The page cache is warm. First loads in life read the files of components from a disk.
+- The page cache is warm, unless memory is made short. First loads in life read the files of components from a disk.
+- With short memory the server is born into a memory group whose limit is the budget and the margin, so that page cache, swap cache and
+  the kernel's memory for the processes are bounded alike under every policy; the page cache of components' files is dropped before
+  each run. RAM is the usage of that group, read at each sample, with what zram holds and without page cache that no process has mapped.
+  Writes to swap are those of the machine.
 - p99 is that of the commands of all days together, with the least and the most of a day; other figures are means of days.
 - CPU time and I/O are those of living processes and those that the system adds to a parent which reaps a child; a process that no parent
   waits for is missed. Bytes read are those of read calls, from the page cache or a disk, without mapped files. I/O of the

@@ -41,6 +41,7 @@ pub(super) fn summary(
         mean_pause_s: mean(&pauses.map(|p| p.as_secs_f64()).collect::<Vec<_>>()),
         sample_ms: args.sample as f64,
         was_interrupted: false,
+        condition: None,
         took_s: 0.0,
         runs: Vec::new(),
     }

@@ -16,6 +16,9 @@ pub(super) struct Played {
     pub(super) text: String,
     /// Whether an earlier command of the day had the same text: the server has learned it since.
     pub(super) is_repeat: bool,
+    /// Whether no earlier command of the run needed the component: its load is then the first since the server started.
+    #[serde(default)]
+    pub(super) is_first_use: bool,
     /// The components that the server chose for the text.
     pub(super) chosen: Vec<String>,
     /// The components that the server leased for the text.

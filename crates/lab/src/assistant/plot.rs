@@ -25,6 +25,7 @@ fn colour(policy: Policy) -> RGBColor {
         Policy::All => RGBColor(130, 130, 130),
         Policy::Lru => RGBColor(0, 0, 0),
         Policy::Idle => RGBColor(204, 121, 167),
+        Policy::TwoState => RGBColor(0, 158, 115),
         Policy::Product => RGBColor(213, 94, 0),
         Policy::ProductEqual => RGBColor(0, 114, 178),
     }
@@ -225,7 +226,8 @@ mod tests {
     #[test]
     fn pictures_can_be_drawn_of_any_measurement() {
         let sample = |at_s, policy| {
-            let sample = Sample { at_s, components: 5 << 20, manager: 1, guard: 1 };
+            let sample =
+                Sample { at_s, components: 5 << 20, manager: 1, guard: 1, swapped: 0, group: None };
             SampleLine { seed: 1, policy, sample }
         };
         let samples = [sample(0.0, Policy::Lru), sample(0.3, Policy::Lru)];

@@ -19,21 +19,29 @@ pub(super) enum Policy {
     Lru,
     /// On demand, without a budget that binds; the player unloads what its idle clock says.
     Idle,
-    /// The product's defaults, within the budget.
+    /// The product without rungs: components are loaded or gone, within the budget.
+    TwoState,
+    /// The product's defaults, within the budget, with the rungs that the machine offers.
     Product,
     /// The product's defaults, with the budget that gives the mean memory of the idle timeout.
     ProductEqual,
 }
 
 impl Policy {
-    pub(super) const EVERY: [Self; 5] =
+    pub(super) const EVERY: [Self; 6] =
+        [Self::All, Self::Lru, Self::Idle, Self::TwoState, Self::Product, Self::ProductEqual];
+    /// Those of a measurement that states none.
+    pub(super) const USUAL: [Self; 5] =
         [Self::All, Self::Lru, Self::Idle, Self::Product, Self::ProductEqual];
+    /// Those of a measurement with memory really short that states none.
+    pub(super) const WHEN_SHORT: [Self; 4] = [Self::Lru, Self::Idle, Self::TwoState, Self::Product];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::All => "all",
             Self::Lru => "lru",
             Self::Idle => "idle",
+            Self::TwoState => "two-state",
             Self::Product => "product",
             Self::ProductEqual => "product-equal",
         }
@@ -41,11 +49,16 @@ impl Policy {
 
     /// Whether a budget binds it.
     pub(super) const fn is_bound(self) -> bool {
-        matches!(self, Self::Lru | Self::Product | Self::ProductEqual)
+        !matches!(self, Self::All | Self::Idle)
     }
 
     /// Whether it learns from the uses before the day.
     pub(super) const fn has_history(self) -> bool {
+        matches!(self, Self::TwoState | Self::Product | Self::ProductEqual)
+    }
+
+    /// Whether components may be parked under it, where the machine offers that.
+    pub(super) const fn has_rungs(self) -> bool {
         matches!(self, Self::Product | Self::ProductEqual)
     }
 }
@@ -80,7 +93,7 @@ const UNBOUND: &str = "95%";
 
 /// The configuration of a policy: `text` with its settings, everything else as it is.
 ///
-/// `budget` binds `lru`, `product` and `product-equal`.
+/// `budget` binds all but `all` and `idle`.
 pub(super) fn configuration(
     text: &str,
     policy: Policy,
@@ -99,16 +112,25 @@ pub(super) fn configuration(
             manager.insert("policy".to_owned(), "lru".into());
             manager.insert("speculation".to_owned(), false.into());
         }
-        Policy::Product | Policy::ProductEqual => {
+        Policy::TwoState | Policy::Product | Policy::ProductEqual => {
             manager.remove("policy");
             manager.remove("speculation");
         }
+    }
+    let manager = table(&mut file, "manager")?;
+    manager.remove("park");
+    if !policy.has_rungs() {
+        manager.insert("park".to_owned(), "never".into());
     }
     let components = table(&mut file, "components")?;
     for member in members {
         let component = table(components, &member.name)?;
         // A timeout of its own would pass on the clock of compressed pauses.
         component.remove("idle_timeout");
+        component.remove("idle_park");
+        if !policy.has_rungs() {
+            component.remove("park");
+        }
         if policy == Policy::All {
             // Two that conflict cannot both be loaded.
             component.insert("conflicts".to_owned(), Value::Array(Vec::new()));
@@ -129,8 +151,8 @@ fn table<'a>(parent: &'a mut Table, name: &str) -> anyhow::Result<&'a mut Table>
 mod tests {
     use super::*;
 
-    const TEXT: &str = "[manager]\npolicy = \"gdsf\"\nload_deadline = \"9s\"\n\
-        [components.a]\ncommand = [\"./a\", \"{port}\"]\nconflicts = [\"b\"]\nidle_timeout = \"9s\"\n\
+    const TEXT: &str = "[manager]\npolicy = \"gdsf\"\npark = \"never\"\nload_deadline = \"9s\"\n\
+        [components.a]\ncommand = [\"./a\", \"{port}\"]\nconflicts = [\"b\"]\nidle_timeout = \"9s\"\nidle_park = \"9s\"\npark = \"auto\"\n\
         [components.b]\npriority = \"CORE\"\ncommand = [\"b\"]\n";
 
     fn of(policy: Policy) -> Table {
@@ -154,7 +176,9 @@ mod tests {
             let a = &file["components"]["a"];
             assert_eq!(a.get("pinned").is_some(), policy == Policy::All);
             assert_eq!(a["conflicts"].as_array().unwrap().is_empty(), policy == Policy::All);
-            assert!(a.get("idle_timeout").is_none());
+            assert!(a.get("idle_timeout").is_none() && a.get("idle_park").is_none());
+            assert_eq!(set("park"), (!policy.has_rungs()).then(|| "never".into()));
+            assert_eq!(a.get("park").is_some(), policy.has_rungs());
             assert_eq!(policy.name().parse::<Policy>(), Ok(policy));
         }
         assert!("fifo".parse::<Policy>().unwrap_err().contains("product-equal"));

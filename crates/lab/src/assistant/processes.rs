@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use super::used::{Io, Threads, Used, io};
 
 /// The variable in the environment of every process of a component:
 /// `SESSION/COMPONENT/LOAD/START/`.
@@ -51,101 +51,19 @@ fn row(line: &str) -> Option<Row> {
     })
 }
 
-/// Bytes that a process and the children that it reaped moved.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Io {
-    /// Returned by read calls, from the page cache or a disk; mapped files are not among them.
-    pub(super) read: u64,
-    /// Read from a disk.
-    pub(super) disk_read: u64,
-    /// Written to a disk, or to be written.
-    pub(super) disk_written: u64,
-}
-
-fn io(text: &str) -> Io {
-    let field = |name: &str| {
-        let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": "));
-        line.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
-    };
-    Io { read: field("rchar"), disk_read: field("read_bytes"), disk_written: field("write_bytes") }
-}
-
-impl Io {
-    fn add(&mut self, other: Self) {
-        self.read += other.read;
-        self.disk_read += other.disk_read;
-        self.disk_written += other.disk_written;
-    }
-
-    /// The part since an earlier reading.
-    pub(super) fn since(self, earlier: Self) -> Self {
-        Self {
-            read: self.read.saturating_sub(earlier.read),
-            disk_read: self.disk_read.saturating_sub(earlier.disk_read),
-            disk_written: self.disk_written.saturating_sub(earlier.disk_written),
-        }
-    }
-}
-
-/// The bytes that the threads of one process moved, without those of the children that it reaped,
-/// which the system adds to the process alone. A thread that begins and ends between two looks is
-/// missed.
-#[derive(Debug, Default)]
-struct Threads {
-    living: BTreeMap<i32, Io>,
-    ended: Io,
-}
-
-impl Threads {
-    /// Takes in the threads that live now.
-    fn take(&mut self, living: BTreeMap<i32, Io>) {
-        for (id, io) in std::mem::replace(&mut self.living, living) {
-            if !self.living.contains_key(&id) {
-                self.ended.add(io);
-            }
-        }
-    }
-
-    fn sum(&self) -> Io {
-        let mut sum = self.ended;
-        self.living.values().for_each(|io| sum.add(*io));
-        sum
-    }
-}
-
-/// Sums since the start of the server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Used {
-    /// CPU seconds of components, also of ended ones.
-    pub(super) components_cpu_s: f64,
-    /// CPU seconds of the manager and its guard.
-    pub(super) manager_cpu_s: f64,
-    /// Of components, also of ended ones, and the guard.
-    pub(super) components_io: Io,
-    pub(super) manager_io: Io,
-}
-
-impl Used {
-    /// The part since an earlier reading.
-    pub(super) fn since(self, earlier: Self) -> Self {
-        Self {
-            components_cpu_s: (self.components_cpu_s - earlier.components_cpu_s).max(0.0),
-            manager_cpu_s: (self.manager_cpu_s - earlier.manager_cpu_s).max(0.0),
-            components_io: self.components_io.since(earlier.components_io),
-            manager_io: self.manager_io.since(earlier.manager_io),
-        }
-    }
-}
-
 /// Proportional set sizes at one moment, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Memory {
-    /// The sum of each component's processes, by its name.
+    /// The sum of each component's processes, by its name, with memory that is swapped out.
     pub(super) components: BTreeMap<String, u64>,
+    /// The part of it that is swapped out.
+    pub(super) swapped: u64,
     /// The manager's process.
     pub(super) manager: u64,
     /// The process that ends components when the manager is killed.
     pub(super) guard: u64,
+    /// The part of the manager and the guard that no file holds.
+    pub(super) own_anonymous: u64,
 }
 
 impl Memory {
@@ -153,6 +71,15 @@ impl Memory {
     pub(super) fn sum(&self) -> u64 {
         self.components.values().sum()
     }
+}
+
+/// The proportional set size of one process, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pss {
+    resident: u64,
+    /// The part of it that no file holds.
+    anonymous: u64,
+    swapped: u64,
 }
 
 /// Follows the processes below a server.
@@ -250,15 +177,15 @@ impl Processes {
         Path::new(&self.proc).join(pid.to_string())
     }
 
-    /// Also what is swapped out: it is still the component's.
-    fn pss(&self, pid: i32) -> u64 {
+    fn pss(&self, pid: i32) -> Pss {
         let rollup = self.read(pid, "smaps_rollup").unwrap_or_default();
         let rollup = String::from_utf8_lossy(&rollup);
         let kib = |name: &str| {
             let line = rollup.lines().find_map(|l| l.strip_prefix(name));
             line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
         };
-        (kib("Pss:") + kib("SwapPss:")) << 10
+        let bytes = |name: &str| kib(name) << 10;
+        Pss { resident: bytes("Pss:"), anonymous: bytes("Pss_Anon:"), swapped: bytes("SwapPss:") }
     }
 
     fn look_at_threads(&mut self) {
@@ -280,12 +207,17 @@ impl Processes {
                 continue;
             }
             let pss = self.pss(row.pid);
-            match owner {
-                Some(name) => *memory.components.entry(name).or_default() += pss,
-                None if self.owners.contains_key(&(row.pid, row.start)) => memory.guard += pss,
-                // The manager, or a child that is a copy of it until it becomes a program.
-                None => memory.manager += pss,
+            // Memory that is swapped out is still the component's.
+            let held = pss.resident + pss.swapped;
+            if let Some(name) = owner {
+                *memory.components.entry(name).or_default() += held;
+                memory.swapped += pss.swapped;
+                continue;
             }
+            memory.own_anonymous += pss.anonymous;
+            // The manager, or a child that is a copy of it until it becomes a program.
+            let is_guard = self.owners.contains_key(&(row.pid, row.start));
+            *if is_guard { &mut memory.guard } else { &mut memory.manager } += held;
         }
         memory
     }
@@ -336,17 +268,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_ended_threads_moved_still_counts() {
-        let io = |disk_written| Io { disk_written, ..Io::default() };
-        let mut threads = Threads::default();
-        threads.take([(1, io(10)), (2, io(5))].into());
-        threads.take([(1, io(30)), (3, io(1))].into());
-        assert_eq!(threads.sum(), io(36));
-        threads.take([(1, io(30))].into());
-        assert_eq!(threads.sum(), io(36));
-    }
-
-    #[test]
     fn a_line_of_the_kernel_is_read_whatever_the_name_of_the_program() {
         let line = "7 (a) b (c) S 3 7 7 0 -1 4194560 1 2 3 4 50 60 7 8 20 0 1 0 987 1 1";
         let want = Row {
@@ -359,9 +280,6 @@ mod tests {
         };
         assert_eq!(row(line), Some(want));
         assert_eq!(row("7 (a"), None);
-        let text =
-            "rchar: 10\nwchar: 1\nread_bytes: 20\nwrite_bytes: 30\ncancelled_write_bytes: 4\n";
-        assert_eq!(io(text), Io { read: 10, disk_read: 20, disk_written: 30 });
     }
 
     #[test]
@@ -414,7 +332,8 @@ mod tests {
         let memory = processes.memory();
         std::fs::remove_dir_all(&proc).unwrap();
         assert_eq!((memory.manager, memory.guard), (26 << 10, 13 << 10));
-        assert_eq!(memory.components["chat"], 13 << 10);
+        assert_eq!((memory.components["chat"], memory.swapped), (13 << 10, 3 << 10));
+        assert_eq!(memory.own_anonymous, 27 << 10);
     }
 
     #[test]

@@ -53,11 +53,16 @@ pub(super) fn source(summary: &Summary) -> String {
 /// The table that README shows.
 pub(super) fn short_table(out: &mut String, summary: &Summary) {
     let all = summary.all_loaded().max(1) as f64;
+    let condition = summary.condition.as_ref();
+    let counted = condition.map_or(all, |condition| condition.all_loaded.max(1) as f64);
+    let condition = condition.map_or_else(String::new, |condition| {
+        format!("\n{}. RAM of components, with swap cache and zram.", condition.sentence())
+    });
     let n_days = summary.runs.iter().map(|r| r.day.seed).collect::<BTreeSet<_>>();
     let _ = writeln!(
         out,
         "Measured {} with `cargo xtask {}`: {} components of public packages, {:.0} MiB when all are loaded and used;\n\
-         {} of {} commands each: {} (in {} on {}).\n",
+         {} of {} commands each: {} (in {} on {}).{condition}\n",
         summary.date,
         repeatable(&summary.command),
         summary.components.len(),
@@ -80,6 +85,7 @@ pub(super) fn short_table(out: &mut String, summary: &Summary) {
             Policy::All => "everything loaded",
             Policy::Lru => "LRU on demand",
             Policy::Idle => "idle timeout",
+            Policy::TwoState => "Majordomo without rungs",
             Policy::Product => "Majordomo",
             Policy::ProductEqual => {
                 let (days, more) = equal_memory(summary);
@@ -94,7 +100,9 @@ pub(super) fn short_table(out: &mut String, summary: &Summary) {
                 equal.as_str()
             }
         };
-        let (mean, peak) = (of(|r| r.mean).mean, of(|r| r.peak as f64).most);
+        // A run that no group counted has its PSS.
+        let mean = of(|r| r.ram.map_or(r.mean, |ram| ram.mean)).mean;
+        let peak = of(|r| r.ram.map_or(r.peak, |ram| ram.peak) as f64).most;
         let waited = of(|r| 100.0 * r.figures.share(r.figures.n_waited)).mean;
         let refused: usize = runs.iter().map(|r| r.figures.n_refused).sum();
         let _ = writeln!(
@@ -102,8 +110,8 @@ pub(super) fn short_table(out: &mut String, summary: &Summary) {
             "| {name} | {:.0}, {:.0} | {:.0} %, {:.0} % | {waited:.1} % | {} | {} | {} | {refused} |",
             mean / MIB,
             peak / MIB,
-            100.0 * mean / all,
-            100.0 * peak / all,
+            100.0 * mean / counted,
+            100.0 * peak / counted,
             shown(of(|r| r.figures.mean_ms), 0),
             shown(of(|r| r.figures.p95_ms), 0),
             shown(of(|r| r.figures.to_answer_ms), 0),

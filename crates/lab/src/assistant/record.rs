@@ -11,8 +11,11 @@ use serde::{Deserialize, Serialize};
 use super::figures::Figures;
 use super::played::Played;
 use super::policy::Policy;
-use super::processes::Used;
+use super::ram::Ram;
+use super::rungs::Rungs;
 use super::sampler::Sample;
+use super::used::Used;
+use crate::short::Condition;
 
 /// Counts from the events of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +89,11 @@ pub(super) struct Run {
     pub(super) guard_mean: f64,
     pub(super) used: Used,
     pub(super) tally: Tally,
+    #[serde(default)]
+    pub(super) rungs: Rungs,
+    /// Where a memory group counts.
+    #[serde(default)]
+    pub(super) ram: Option<Ram>,
     /// Preloads whose victim was requested soon, as the manager counts them; none where no preload
     /// ended.
     pub(super) harm: Option<f64>,
@@ -144,6 +152,9 @@ pub(super) struct Summary {
     pub(super) mean_pause_s: f64,
     pub(super) sample_ms: f64,
     pub(super) was_interrupted: bool,
+    /// How memory was made short, if it was.
+    #[serde(default)]
+    pub(super) condition: Option<Condition>,
     /// From the begin of the calibration to the end of the last run.
     pub(super) took_s: f64,
     pub(super) runs: Vec<Run>,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::columns::MIB;
 use super::quiet;
 use super::record::{Run, Summary};
+use crate::short::{Condition, SwapKind};
 
 /// Facts about a day that hold for every policy, from one of its runs.
 fn of_a_day(run: &Run) -> Vec<String> {
@@ -27,6 +28,33 @@ fn of_a_day(run: &Run) -> Vec<String> {
     out
 }
 
+/// Facts about memory that was made short.
+fn of_condition(summary: &Summary, condition: &Condition) -> Vec<String> {
+    let mut out = Vec::new();
+    if condition.is_pressed {
+        out.push(
+            "The margin is so small that the manager sees memory pressure when the budget is full."
+                .to_owned(),
+        );
+    }
+    if condition.gave > 0 {
+        out.push(format!(
+            "The hog gave {:.0} MiB back, since the machine needed them: memory was not as short as stated.",
+            condition.gave as f64 / MIB
+        ));
+    }
+    for run in &summary.runs {
+        let name = format!("Seed {}, {}", run.day.seed, run.policy);
+        if let Some(killed) = run.ram.map(|ram| ram.n_killed).filter(|n| *n > 0) {
+            out.push(format!("{name}: the kernel killed {killed} for want of memory."));
+        }
+        if run.policy.has_rungs() && condition.swap != SwapKind::None && run.rungs.parks == 0 {
+            out.push(format!("{name}: nothing was parked."));
+        }
+    }
+    out
+}
+
 /// Everything that a reader must know besides: interrupted, unequal, lost, wrong.
 pub(super) fn remarks(summary: &Summary) -> Vec<String> {
     let mut out = Vec::new();
@@ -35,6 +63,9 @@ pub(super) fn remarks(summary: &Summary) -> Vec<String> {
             "The measurement was interrupted; the last day of a policy may be incomplete."
                 .to_owned(),
         );
+    }
+    if let Some(condition) = &summary.condition {
+        out.extend(of_condition(summary, condition));
     }
     if !summary.labels.is_empty() {
         let pairs: Vec<_> = summary.labels.iter().map(|(l, c)| format!("{l} = {c}")).collect();

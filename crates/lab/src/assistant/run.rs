@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -13,6 +14,7 @@ use majordomo::ByteSize;
 use majordomo_server::wire::Figure;
 
 use super::ask::{self, Asked};
+use super::calibrate::named;
 use super::clock;
 use super::events::Follower;
 use super::figures::Figures;
@@ -24,14 +26,16 @@ use super::pacing::Pacing;
 use super::played::Played;
 use super::player::{self, Player, Script};
 use super::policy::{self, Member, Policy};
-use super::processes::{Memory, Processes, load_average};
+use super::processes::{Processes, load_average};
 use super::progress::Progress;
 use super::quiet;
-use super::record::{Day, Measured, Run};
+use super::record::{Day, Run};
 use super::routine::TimedUse;
+use super::rungs::Rungs;
 use super::sampler::{Sample, Sampled, Sampler};
 use super::server::{Place, Server, TemporaryFile};
 use super::steps::UseStep;
+use crate::short::ShortMemory;
 
 /// Looks for processes that outlive their server, and the time between two.
 const LOOKS: u32 = 40;
@@ -50,6 +54,10 @@ pub(super) struct Bench {
     /// The longest wait for a quiet machine before a run.
     pub(super) quiet_wait: Duration,
     pub(super) interrupt: Interrupt,
+    /// Where memory is made short.
+    pub(super) memory: Option<ShortMemory>,
+    /// Rest between the start of a server and its first command.
+    pub(super) settle: Duration,
 }
 
 /// One run to be made.
@@ -69,11 +77,15 @@ pub(super) struct Plan<'a> {
 }
 
 impl Bench {
-    fn base(&self) -> PathBuf {
+    pub(super) fn base(&self) -> PathBuf {
         self.work.join("state-base")
     }
 
-    fn configuration(&self, policy: Policy, budget: ByteSize) -> anyhow::Result<TemporaryFile> {
+    pub(super) fn configuration(
+        &self,
+        policy: Policy,
+        budget: ByteSize,
+    ) -> anyhow::Result<TemporaryFile> {
         let members: Vec<Member> = self
             .folder
             .specs
@@ -93,7 +105,7 @@ impl Bench {
         Ok(file)
     }
 
-    async fn start(
+    pub(super) async fn start(
         &self,
         policy: Policy,
         budget: ByteSize,
@@ -101,72 +113,10 @@ impl Bench {
     ) -> anyhow::Result<Server> {
         let log = state.with_extension("log");
         let socket = self.sockets.join(format!("{policy}.sock"));
-        let place = Place { program: &self.program, state, socket: &socket, log: &log };
+        let members = self.memory.as_ref().map(|memory| memory.group().members());
+        let members = members.as_deref();
+        let place = Place { program: &self.program, state, socket: &socket, log: &log, members };
         Server::start(place, self.configuration(policy, budget)?).await
-    }
-
-    /// Teaches the texts, loads everything once and asks each component one question. Measures
-    /// memory and load times, which later servers start with, and warms the page cache.
-    pub(super) async fn calibrate(
-        &self,
-        progress: &Progress,
-    ) -> anyhow::Result<Vec<(String, Measured)>> {
-        let base = self.base();
-        let configuration = self.configuration(Policy::All, ByteSize::ZERO)?;
-        let (texts, components) = (&self.folder.commands.train, &self.folder.components);
-        progress.say(&format!("teaching {} texts", texts.len()));
-        learn::teach(&base, &configuration.0, texts, components)?;
-        drop(configuration);
-        let server = self.start(Policy::All, ByteSize::ZERO, &base).await?;
-        let loaded = tokio::select! {
-            loaded = self.load_all(&server, progress) => loaded,
-            () = self.interrupt.raised() => Err(anyhow::anyhow!("interrupted")),
-        };
-        server.stop().await;
-        learn::forget_uses(&base)?;
-        loaded
-    }
-
-    async fn load_all(
-        &self,
-        server: &Server,
-        progress: &Progress,
-    ) -> anyhow::Result<Vec<(String, Measured)>> {
-        let mut all: Vec<&String> = self.folder.components.iter().collect();
-        // A component comes after those that it needs, so that its load is not theirs too.
-        all.sort_by_key(|name| self.folder.closure(name).len());
-        let mut out = Vec::new();
-        for (i, name) in all.iter().copied().enumerate() {
-            let asked_s = clock::seconds();
-            let lease = player::acquire(&server.client, name)
-                .await
-                .with_context(|| format!("{name} cannot be loaded"))?;
-            let loaded_s = clock::seconds();
-            let question = &self.folder.questions[name][0];
-            let asked = Asked::of(&server.client, &lease, name, &self.folder.path);
-            ask::ask(question, asked)
-                .await
-                .with_context(|| format!("{name} does not answer its first question"))?;
-            let answered_s = clock::seconds();
-            server.client.release(&lease.id).await?;
-            out.push((
-                name.clone(),
-                Measured {
-                    pss: 0,
-                    load_ms: (!self.folder.is_core(name)).then_some((loaded_s - asked_s) * 1e3),
-                    first_answer_ms: Some((answered_s - loaded_s) * 1e3),
-                },
-            ));
-            progress.show("loading everything", i + 1, all.len());
-        }
-        let memory: Memory = named(server).await?.memory();
-        for (name, pss) in memory.components {
-            match out.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, measured)) => measured.pss = pss,
-                None => out.push((name, Measured { pss, load_ms: None, first_answer_ms: None })),
-            }
-        }
-        Ok(out)
     }
 
     /// Plays a day under a policy.
@@ -185,6 +135,9 @@ impl Bench {
             let use_of = |step: &UseStep| (places[step.place], step.pause.played);
             let uses: Vec<TimedUse> = plan.learned.iter().map(use_of).collect();
             learn::learn_uses(&state, &uses, &self.folder.components, clock::wall())?;
+        }
+        if let Some(memory) = &self.memory {
+            memory.clear();
         }
         let busy_before = tokio::select! {
             busy = quiet::wait(self.quiet_wait) => busy,
@@ -217,6 +170,8 @@ impl Bench {
             guard_mean: sampled.mean(|s| s.guard),
             used: sampled.used,
             tally: day.tally,
+            rungs: day.rungs,
+            ram: sampled.ram(),
             harm: day.harm,
             n_warm_up_refused: day.n_warm_up_refused,
             n_unloads_refused: day.n_unloads_refused,
@@ -240,6 +195,10 @@ impl Bench {
         if plan.policy == Policy::All {
             self.load_all(server, progress).await?;
         }
+        tokio::select! {
+            () = tokio::time::sleep(self.settle) => {}
+            () = self.interrupt.raised() => {}
+        }
         let idle = (plan.policy == Policy::Idle).then(|| IdleClock::new(&self.folder));
         let mut pacing = Pacing::new(server.address.clone(), idle);
         let n_warm_up_refused = tokio::select! {
@@ -247,7 +206,11 @@ impl Bench {
             () = self.interrupt.raised() => 0,
         };
         let follower = Follower::start(server.address.clone()).await?;
-        let sampler = Sampler::start(named(server).await?, self.sample);
+        let group = self.memory.as_ref().map(|memory| Arc::clone(memory.group()));
+        let sampler = Sampler::start(named(server).await?, group, self.sample);
+        let warmed_up = plan.warm_up.iter().map(|step| plan.places[step.place]);
+        let mut used: BTreeSet<&String> =
+            warmed_up.map(|place| &self.folder.components[place]).collect();
         let player = Player { client: &server.client, follower: &follower, folder: &self.folder };
         let what = format!("seed {}, {}", plan.day.seed, plan.policy);
         let began_s = clock::seconds();
@@ -262,7 +225,8 @@ impl Bench {
                 () = self.interrupt.raised() => break,
             };
             match played {
-                Ok(played) => {
+                Ok(mut played) => {
+                    played.is_first_use = used.insert(&line.component);
                     pacing.record_uses(&played.used());
                     commands.push(played);
                 }
@@ -282,12 +246,14 @@ impl Bench {
         let harm = server.client.status().await.ok();
         let harm = harm.and_then(|s| self::harm(&s.sections, &self.folder.components));
         let tally = follower.seen().tally();
+        let rungs = follower.seen().rungs();
         let n_unloads_refused = pacing.n_refused();
         Ok(DayPlayed {
             commands,
             sampled,
             processes,
             tally,
+            rungs,
             harm,
             n_warm_up_refused,
             n_unloads_refused,
@@ -327,22 +293,12 @@ impl Bench {
     }
 }
 
-/// The processes of a server, with the names of those components that run now.
-async fn named(server: &Server) -> anyhow::Result<Processes> {
-    let mut processes = Processes::new(server.pid);
-    for component in server.client.components().await? {
-        if let Some(pid) = component.pid {
-            processes.name(pid, component.name.as_str());
-        }
-    }
-    Ok(processes)
-}
-
 struct DayPlayed {
     commands: Vec<Played>,
     sampled: Sampled,
     processes: Processes,
     tally: super::record::Tally,
+    rungs: Rungs,
     harm: Option<f64>,
     n_warm_up_refused: usize,
     n_unloads_refused: usize,

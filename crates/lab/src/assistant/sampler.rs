@@ -1,6 +1,7 @@
 //! Samples the memory of a server's components while a day is played, on a thread of its own, and
 //! measures its own cost.
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -8,7 +9,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::clock;
-use super::processes::{Memory, Processes, Used};
+use super::processes::{Memory, Processes};
+use super::ram::{GroupSample, Ram};
+use super::used::Used;
+use crate::short::{MemoryGroup, Zram, written};
 
 /// One sample; sizes in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +22,12 @@ pub(super) struct Sample {
     pub(super) components: u64,
     pub(super) manager: u64,
     pub(super) guard: u64,
+    /// Proportional size of what components have in swap.
+    #[serde(default)]
+    pub(super) swapped: u64,
+    /// Where a memory group counts.
+    #[serde(default)]
+    pub(super) group: Option<GroupSample>,
 }
 
 /// The samples of a day.
@@ -28,6 +38,10 @@ pub(super) struct Sampled {
     pub(super) used: Used,
     /// CPU seconds that sampling took.
     pub(super) cost_s: f64,
+    /// Bytes that the machine wrote to swap.
+    written: u64,
+    /// Processes that the kernel killed in the group.
+    n_killed: u64,
 }
 
 impl Sampled {
@@ -47,6 +61,23 @@ impl Sampled {
     pub(super) fn peak(&self, of: impl Fn(&Sample) -> u64) -> u64 {
         self.samples.iter().map(of).max().unwrap_or(0)
     }
+
+    /// The memory as the group counts it; none without a group.
+    pub(super) fn ram(&self) -> Option<Ram> {
+        self.samples.first()?.group?;
+        let of = |figure: fn(&GroupSample) -> u64| {
+            move |sample: &Sample| sample.group.as_ref().map_or(0, figure)
+        };
+        Some(Ram {
+            mean: self.mean(of(|g| g.ram)),
+            peak: self.peak(of(|g| g.ram)),
+            zram_mean: self.mean(of(|g| g.zram)),
+            cache_mean: self.mean(of(|g| g.droppable)),
+            swapped_mean: self.mean(|s| s.swapped),
+            written: self.written,
+            n_killed: self.n_killed,
+        })
+    }
 }
 
 /// A thread that samples until it is ended.
@@ -56,20 +87,35 @@ pub(super) struct Sampler {
 }
 
 impl Sampler {
-    /// Starts with a sample at once.
-    pub(super) fn start(mut processes: Processes, period: Duration) -> Self {
+    /// Starts with a sample at once. `group` counts the server with its components.
+    pub(super) fn start(
+        mut processes: Processes,
+        group: Option<Arc<MemoryGroup>>,
+        period: Duration,
+    ) -> Self {
         let (end, ended) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let mut sampled = Sampled::default();
             let (began, used) = (clock::seconds(), processes.used());
+            let counters =
+                || (written().unwrap_or(0), group.as_ref().map_or(0, |group| group.n_killed()));
+            let (written, n_killed) = counters();
+            let mut counted = None;
             loop {
                 let at_s = clock::seconds() - began;
                 let memory: Memory = processes.memory();
+                let usage = group.as_ref().and_then(|group| group.usage().ok());
+                // A group that cannot be read once counts as at the sample before.
+                counted = usage
+                    .map(|usage| GroupSample::new(usage, &memory, Zram::of_this_machine()))
+                    .or(counted);
                 sampled.samples.push(Sample {
                     at_s,
                     components: memory.sum(),
                     manager: memory.manager,
                     guard: memory.guard,
+                    swapped: memory.swapped,
+                    group: counted,
                 });
                 let due = period.as_secs_f64() * sampled.samples.len() as f64;
                 let rest = (due - (clock::seconds() - began)).max(0.0);
@@ -80,6 +126,9 @@ impl Sampler {
                 }
             }
             sampled.used = processes.used().since(used);
+            let (written_now, n_killed_now) = counters();
+            sampled.written = written_now.saturating_sub(written);
+            sampled.n_killed = n_killed_now.saturating_sub(n_killed);
             sampled.cost_s = clock::thread_cpu_seconds();
             (sampled, processes)
         });
@@ -99,7 +148,14 @@ mod tests {
 
     #[test]
     fn mean_is_over_time_and_not_over_samples() {
-        let sample = |at_s, components| Sample { at_s, components, manager: 1, guard: 0 };
+        let sample = |at_s, components| Sample {
+            at_s,
+            components,
+            manager: 1,
+            guard: 0,
+            swapped: 0,
+            group: None,
+        };
         let samples = vec![sample(0.0, 100), sample(1.0, 10), sample(10.0, 50)];
         let sampled = Sampled { samples, ..Sampled::default() };
         assert_eq!(sampled.mean(|s| s.components), 19.0);
@@ -109,5 +165,24 @@ mod tests {
             (Sampled::default().mean(|s| s.components), Sampled::default().peak(|s| s.guard)),
             (0.0, 0)
         );
+        assert_eq!(sampled.ram(), None);
+    }
+
+    #[test]
+    fn memory_of_a_group_is_a_mean_over_time_too() {
+        let sample = |at_s, ram| Sample {
+            at_s,
+            components: 0,
+            manager: 0,
+            guard: 0,
+            swapped: 8,
+            group: Some(GroupSample { ram, zram: 2, swap_cache: 9, droppable: 300 }),
+        };
+        let samples = vec![sample(0.0, 100), sample(1.0, 10), sample(10.0, 50)];
+        let sampled = Sampled { samples, written: 7, n_killed: 1, ..Sampled::default() };
+        let ram = sampled.ram().unwrap();
+        assert_eq!((ram.mean, ram.peak, ram.zram_mean), (19.0, 100, 2.0));
+        assert_eq!((ram.cache_mean, ram.swapped_mean), (300.0, 8.0));
+        assert_eq!((ram.written, ram.n_killed), (7, 1));
     }
 }

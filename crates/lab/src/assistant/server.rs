@@ -40,6 +40,20 @@ pub(super) struct Place<'a> {
     pub(super) socket: &'a Path,
     /// Its output.
     pub(super) log: &'a Path,
+    /// The file of a memory group that takes its process id; its components are born into the group.
+    pub(super) members: Option<&'a Path>,
+}
+
+/// Enters a memory group and becomes the program.
+const ENTER: &str = "echo $$ >\"$1\" && shift && exec \"$@\"";
+
+impl Place<'_> {
+    fn command(&self) -> Command {
+        let Some(members) = self.members else { return Command::new(self.program) };
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", ENTER, "sh"]).arg(members).arg(self.program);
+        command
+    }
 }
 
 /// A running server.
@@ -60,7 +74,8 @@ impl Server {
     ) -> anyhow::Result<Self> {
         let log = std::fs::File::create(place.log)
             .with_context(|| format!("{} cannot be written", place.log.display()))?;
-        let child = Command::new(place.program)
+        let child = place
+            .command()
             .arg("serve")
             .arg(&configuration.0)
             .arg("--state-dir")

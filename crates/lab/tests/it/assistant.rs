@@ -168,6 +168,99 @@ fn the_idle_timeout_passes_on_the_clock_of_the_trace() {
     }
 }
 
+/// Skipped where no memory group can be made.
+#[test]
+fn memory_of_a_day_with_short_memory_is_counted_by_a_group_of_its_own() {
+    let world = World::new("assistant-memory");
+    let folder = prepare(&world);
+    let out = world.path("results").display().to_string();
+    let more = ["--short-memory", "--commands-per-day", "6", "--budget", "64MiB", "--settle", "0"];
+    let more = [&more[..], &["--margin", "192MiB", "--policies", "lru,two-state,product"]].concat();
+    let (code, said) = world.start(&day(&folder, &out, &more)).end_within(DEADLINE * 10);
+    if said.contains("a memory group is needed") {
+        return;
+    }
+    assert_eq!(code, Some(0), "{said}");
+    let summary = summary(&world);
+    let condition = &summary["condition"];
+    assert_eq!(
+        (&condition["budget"], &condition["margin"]),
+        (&(64 << 20).into(), &(192 << 20).into())
+    );
+    let all_loaded = condition["all_loaded"].as_f64().unwrap();
+    // Two components touch 4 MiB each.
+    assert!(all_loaded > 8e6, "{condition}");
+    for run in summary["runs"].as_array().unwrap() {
+        let ram = &run["ram"];
+        let mean = ram["mean"].as_f64().unwrap();
+        assert!(mean > 0.0 && ram["peak"].as_f64().unwrap() <= 256e6 * 1.05, "{run}");
+        assert_eq!(ram["n_killed"], 0);
+        assert_eq!(run["figures"]["n_real"], 6, "{run}");
+    }
+    let firsts = world.read("results/day.jsonl");
+    let firsts = firsts.lines().filter(|line| line.contains("\"is_first_use\":true")).count();
+    // Nothing is played before the day: each component that a day uses has a first use under each policy.
+    assert!(firsts >= 3 && firsts.is_multiple_of(3), "{firsts}");
+    let (code, said) = world.start(&["assistant", "report", "--out", &out]).end_within(DEADLINE);
+    assert_eq!(code, Some(0), "{said}");
+    let report = world.read("results/report.md");
+    for part in
+        ["## Short memory", "| warm, without first uses | two-state |", "product: mean wait"]
+    {
+        assert!(report.contains(part), "{part:?} is missing in\n{report}");
+    }
+}
+
+#[test]
+fn another_kind_of_swap_than_the_stated_one_is_refused_before_anything_is_played() {
+    let world = World::new("assistant-swap");
+    let folder = prepare(&world);
+    let out = world.path("results").display().to_string();
+    let swaps = std::fs::read_to_string("/proc/swaps").unwrap_or_default();
+    let other = if swaps.lines().count() > 1 { "none" } else { "zram" };
+    let more = ["--short-memory", "--swap", other, "--budget", "64MiB"];
+    let (code, said) = world.start(&day(&folder, &out, &more)).end_within(DEADLINE);
+    if said.contains("a memory group is needed") {
+        return;
+    }
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("--turn-swap-on SIZE") && !world.path("results/summary.json").exists(),
+        "{said}"
+    );
+}
+
+/// Skipped where memory cannot be locked.
+#[test]
+fn locked_hog_holds_its_memory_and_ends_with_its_parent() {
+    let mut hog = std::process::Command::new(PROGRAM)
+        .args(["locked-hog", "--leave", "1MiB", "--at-most", "8MiB"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    std::io::BufRead::read_line(
+        &mut std::io::BufReader::new(hog.stdout.take().unwrap()),
+        &mut said,
+    )
+    .unwrap();
+    if !said.is_empty() {
+        assert_eq!(said, "held 8388608\n");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", hog.id())).unwrap();
+        let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).unwrap();
+        let locked: u64 = locked.trim().trim_end_matches(" kB").parse().unwrap();
+        assert!(locked >= 8 << 10, "{status}");
+    }
+    drop(hog.stdin.take());
+    let mut ended = None;
+    eventually(DEADLINE, "the end of the hog", || {
+        ended = hog.try_wait().unwrap();
+        ended.is_some()
+    });
+    assert_eq!(ended.unwrap().success(), !said.is_empty());
+}
+
 #[test]
 fn an_interrupt_stops_the_server_and_keeps_the_results_so_far() {
     let world = World::new("assistant-interrupt");
