@@ -37,7 +37,8 @@ pub struct PagedIn {
 
 impl Pager {
     /// Asks for the pages of a working set, those that were touched last first; without a set, for all pages of the
-    /// processes in swap. The processes run on meanwhile. Pages come into the swap cache, which is RAM, and are mapped when
+    /// processes in swap. The processes run on meanwhile. From a disk it pays beside and before a use of the program, from zram
+    /// only before. Pages come into the swap cache, which is RAM, and are mapped when
     /// the program touches them.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use crate::pagemap::{Page, PageMap, has_ended};
 use crate::pager::Pager;
 use crate::process::Process;
 use crate::range::{Range, in_pieces, total, union};
-use crate::swap::{Swap, written};
+use crate::swap::{Swap, written_to_disks};
 use crate::working_set::WorkingSet;
 use crate::{reclaim, second_pass};
 
@@ -112,6 +112,7 @@ impl Pager {
         let parts = self.parts(members, prefetched)?;
         let expected: u64 = parts.iter().map(|part| total(&part.own)).sum();
         let mut unproven = 0;
+        let mut was_freed = false;
         if self.means.advises {
             let first = self.first_pass(&parts, cgroup, &limit);
             let unmapped = expected - Self::kept(&parts);
@@ -122,9 +123,10 @@ impl Pager {
             }
             let is_on_disk = is_written_to_disk(&start.swap, cgroup, ByteSize(unmapped));
             let passed = self.second_pass(&parts, is_on_disk, &limit);
-            unproven = if is_on_disk { unmapped.saturating_sub(passed) } else { 0 };
+            was_freed = !is_on_disk || passed.is_some();
+            unproven = if is_on_disk { unmapped - passed.unwrap_or(0).min(unmapped) } else { 0 };
         }
-        if let Some(cgroup) = cgroup {
+        if let Some(cgroup) = cgroup.filter(|c| !was_freed || !reclaim::drops_files(c)) {
             self.reclaim_rest(cgroup, ByteSize(expected), &limit)?;
         }
         self.report(&start, &parts, members, cgroup, (expected, unproven), &limit)
@@ -139,7 +141,7 @@ impl Pager {
         Ok(Start {
             held: Held::read(&self.root, members, cgroup, &swap),
             usage: cgroup.and_then(|c| c.usage().ok()),
-            written: written(&self.root),
+            written: written_to_disks(&self.root, &swap),
             swap,
         })
     }
@@ -210,17 +212,17 @@ impl Pager {
     }
 
     /// Frees pages that are only in the swap cache; returns the bytes that it went through. A kernel whose swap is half full
-    /// forgets on reading that a page is in swap, and would write it again: then it is left to the cgroup.
-    fn second_pass(&self, parts: &[Part<'_>], is_on_disk: bool, limit: &Limit) -> u64 {
+    /// forgets on reading that a page is in swap, and would write it again: then it is left to the cgroup (none).
+    fn second_pass(&self, parts: &[Part<'_>], is_on_disk: bool, limit: &Limit) -> Option<u64> {
         let is_half_full = |swap: &Swap| swap.free.0 <= swap.total.0 / 2;
         if !self.means.reads || self.swap().as_ref().map_or(true, is_half_full) {
-            return 0;
+            return None;
         }
         let free = |part: &Part<'_>| {
             let ranges = part.in_swap_cache(is_on_disk);
             second_pass::free(part.process, &part.map, &ranges, limit).unwrap_or(0)
         };
-        parts.iter().map(free).sum()
+        Some(parts.iter().map(free).sum())
     }
 
     /// The rest is reclaimed from the cgroup: all pages where advice is not permitted, else the swap cache if much of it is
@@ -288,7 +290,7 @@ impl Pager {
         let freed = fall - (after.zram - start.held.zram);
         // Each page is written once, and again if the program changes it meanwhile.
         let most = ByteSize(expected.saturating_mul(2));
-        let written = match (start.written, written(&self.root)) {
+        let written = match (start.written, written_to_disks(&self.root, &swap)) {
             _ if !swap.is_disk() => ByteSize::ZERO,
             (Some(before), Some(now)) => most.min(now - before),
             _ => most,
@@ -327,4 +329,84 @@ fn left(parts: &[Part<'_>]) -> Left {
         left.shared += ByteSize(shared.map_or(0, |ranges| total(&ranges)));
     }
     left
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use majordomo_memory::CgroupVersion;
+
+    use super::*;
+    use crate::pager::Means;
+
+    /// A machine with 1 GiB of swap, of which so much is in use.
+    fn pager(name: &str, used_kib: u64, advises: bool) -> (Pager, PathBuf) {
+        let root =
+            std::env::temp_dir().join(format!("majordomo-page-out-{}-{name}", std::process::id()));
+        fs::create_dir_all(root.join("proc")).unwrap();
+        let swaps = format!("Filename Type Size Used Priority\n/s file 1048576 {used_kib} -2\n");
+        fs::write(root.join("proc/swaps"), swaps).unwrap();
+        fs::write(root.join("proc/meminfo"), "MemTotal: 1 kB\n").unwrap();
+        let means = Means { advises, reads: true, reclaims: !advises };
+        (Pager::new(&root, means), root)
+    }
+
+    #[test]
+    fn page_out_without_room_or_means_is_refused_with_the_reason() {
+        let refused = |pager: &Pager, cgroup: Option<&MemoryCgroup>| {
+            let out = pager.page_out(&[], cgroup, None, Duration::from_secs(1));
+            out.unwrap_err().to_string()
+        };
+        let (full, root) = pager("full", 1_048_000, true);
+        assert!(refused(&full, None).contains("swap is full (576 KiB of 1 GiB free)"));
+
+        let (limited, other) = pager("limited", 0, true);
+        let cgroup = MemoryCgroup::at(CgroupVersion::V2, other.clone(), other.join("app"));
+        fs::create_dir_all(cgroup.dir()).unwrap();
+        fs::write(cgroup.dir().join("cgroup.procs"), "").unwrap();
+        fs::write(cgroup.dir().join("memory.swap.max"), "0\n").unwrap();
+        assert!(refused(&limited, Some(&cgroup)).contains("raise its memory.swap.max"));
+        fs::write(cgroup.dir().join("memory.swap.max"), "max\n").unwrap();
+        assert!(refused(&limited, Some(&cgroup)).contains("have ended"));
+
+        let (unprivileged, third) = pager("unprivileged", 0, false);
+        assert!(refused(&unprivileged, None).contains("no cgroup of their own"));
+        for root in [root, other, third] {
+            let _ = fs::remove_dir_all(root);
+        }
+    }
+
+    #[test]
+    fn only_pages_on_their_way_to_a_disk_take_the_second_pass() {
+        let dir =
+            std::env::temp_dir().join(format!("majordomo-second-pass-{}", std::process::id()));
+        let cgroup = MemoryCgroup::at(CgroupVersion::V2, dir.clone(), dir.join("app"));
+        fs::create_dir_all(cgroup.dir()).unwrap();
+        fs::write(cgroup.dir().join("memory.current"), (100 << 20).to_string()).unwrap();
+        let cached = |mib: u64| {
+            fs::write(cgroup.dir().join("memory.stat"), format!("swapcached {}\n", mib << 20))
+                .unwrap();
+        };
+        let swaps = |disk: &str, zram: &str| {
+            fs::create_dir_all(dir.join("proc")).unwrap();
+            let head = "Filename Type Size Used Priority";
+            fs::write(dir.join("proc/swaps"), format!("{head}\n{disk}\n{zram}\n")).unwrap();
+            fs::write(dir.join("proc/meminfo"), "MemTotal: 1 kB\n").unwrap();
+            Swap::read(&dir).unwrap()
+        };
+        let (disk, zram) = ("/s file 1048576 8192 -2", "/dev/zram0 partition 1048576 8192 100");
+        let unmapped = ByteSize::mib(64);
+        cached(0);
+        assert!(is_written_to_disk(&swaps(disk, ""), Some(&cgroup), unmapped));
+        assert!(!is_written_to_disk(&swaps("", zram), Some(&cgroup), unmapped));
+        assert!(!is_written_to_disk(&swaps(disk, zram), Some(&cgroup), unmapped));
+        cached(20);
+        assert!(is_written_to_disk(&swaps(disk, zram), Some(&cgroup), unmapped));
+        assert!(is_written_to_disk(&swaps(disk, zram), None, unmapped));
+        let unused = swaps("/s file 1048576 0 -2", zram);
+        assert!(!is_written_to_disk(&unused, None, unmapped));
+        let _ = fs::remove_dir_all(dir);
+    }
 }

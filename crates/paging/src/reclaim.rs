@@ -30,6 +30,11 @@ pub(crate) fn is_offered(cgroup: &MemoryCgroup) -> bool {
     fs::OpenOptions::new().write(true).open(file(cgroup)).is_ok()
 }
 
+/// Whether reclaim takes pages of files even if others could be had.
+pub(crate) fn drops_files(cgroup: &MemoryCgroup) -> bool {
+    cgroup.version() == CgroupVersion::V1
+}
+
 /// Reclaims about so many bytes: v1 all that it can.
 ///
 /// # Errors

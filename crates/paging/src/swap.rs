@@ -172,9 +172,50 @@ fn meminfo(root: &Path, key: &str) -> io::Result<ByteSize> {
     Ok(ByteSize::kib(kib.unwrap_or(0)))
 }
 
-/// Bytes that were written to swap devices since the start of the machine; none where the kernel does not count them.
-pub(crate) fn written(root: &Path) -> Option<ByteSize> {
+/// Bytes of a sector in `/sys/block/DEVICE/stat`, on every device.
+const SECTOR: u64 = 512;
+
+/// Bytes that were swapped out to disks, counted from some time on: all that was swapped out less the writes of zram devices.
+/// None where the kernel does not count them. Only differences mean anything.
+pub(crate) fn written_to_disks(root: &Path, swap: &Swap) -> Option<ByteSize> {
     let text = fs::read_to_string(root.join("proc/vmstat")).ok()?;
     let pages: u64 = text.lines().find_map(|l| l.strip_prefix("pswpout "))?.trim().parse().ok()?;
-    Some(ByteSize(pages.saturating_mul(rustix::param::page_size() as u64)))
+    let all = pages.saturating_mul(rustix::param::page_size() as u64);
+    let zram = swap.devices.iter().filter(|device| device.kind == SwapKind::Zram);
+    let in_zram: u64 = zram.filter_map(|device| sectors_written(root, device)).sum();
+    Some(ByteSize(all.saturating_sub(in_zram.saturating_mul(SECTOR))))
+}
+
+/// The seventh figure (the kernel's `block/stat.rst`).
+fn sectors_written(root: &Path, device: &SwapDevice) -> Option<u64> {
+    let name = device.path.file_name()?.to_str()?;
+    let text = fs::read_to_string(root.join(format!("sys/block/{name}/stat"))).ok()?;
+    text.split_ascii_whitespace().nth(6)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_of_zram_are_no_writes_to_disks() {
+        let root = std::env::temp_dir().join(format!("majordomo-written-{}", std::process::id()));
+        let put = |file: &str, text: &str| {
+            fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            fs::write(root.join(file), text).unwrap();
+        };
+        put(
+            "proc/swaps",
+            "Filename Type Size Used Priority\n/dev/zram0 partition 9 0 5\n/dev/vdb partition 9 0 -2\n",
+        );
+        put("proc/meminfo", "MemTotal: 1 kB\n");
+        put("proc/vmstat", "pswpin 3\npswpout 1000\n");
+        put("sys/block/zram0/stat", "   1  0  8  0  1  0  4800  0  0  0  0\n");
+        let swap = Swap::read(&root).unwrap();
+        let page = rustix::param::page_size() as u64;
+        assert_eq!(written_to_disks(&root, &swap), Some(ByteSize(1000 * page - 4800 * 512)));
+        put("proc/vmstat", "nr_free_pages 3\n");
+        assert_eq!(written_to_disks(&root, &swap), None);
+        let _ = fs::remove_dir_all(root);
+    }
 }

@@ -13,6 +13,8 @@ const SMALLEST: ByteSize = ByteSize::mib(64);
 const PRIORITY: &str = "100";
 /// The fastest to read back, where the kernel has it.
 const ALGORITHM: &str = "lz4";
+/// There when the kernel has zram.
+const CONTROL: &str = "sys/class/zram-control";
 
 pub(super) fn script(machine: &Machine, size: Option<ByteSize>) -> anyhow::Result<Script> {
     if let Some(device) = machine.swap.devices.iter().find(|d| d.kind == SwapKind::Zram) {
@@ -35,14 +37,14 @@ pub(super) fn script(machine: &Machine, size: Option<ByteSize>) -> anyhow::Resul
         );
     }
     let (device, mut steps) = match free_device(machine) {
-        Some(name) => (format!("/dev/{name}"), Vec::new()),
-        None if machine.root.join("sys/class/zram-control").exists() => {
-            anyhow::bail!(
-                "all zram devices are in use; add one as root with: cat /sys/class/zram-control/hot_add"
-            );
+        Some(name) => (name, Vec::new()),
+        None if machine.root.join(CONTROL).exists() => {
+            // Reading the file adds the device with the lowest free number.
+            (next_device(machine), vec![step(&["cat", &format!("/{CONTROL}/hot_add")])])
         }
-        None => ("/dev/zram0".to_owned(), vec![step(&["modprobe", "zram", "num_devices=1"])]),
+        None => ("zram0".to_owned(), vec![step(&["modprobe", "zram", "num_devices=1"])]),
     };
+    let device = format!("/dev/{device}");
     let bytes = size.bytes().to_string();
     let mut make = step(&["zramctl", &device, "--size", &bytes]);
     let has_algorithm = has_algorithm(machine, &device);
@@ -89,6 +91,12 @@ fn free_device(machine: &Machine) -> Option<String> {
         .collect();
     names.sort();
     names.into_iter().next()
+}
+
+fn next_device(machine: &Machine) -> String {
+    let name = |number: &u32| format!("zram{number}");
+    let is_free = |number: &u32| !machine.root.join("sys/block").join(name(number)).exists();
+    name(&(0..).find(is_free).unwrap_or(0))
 }
 
 /// Whether the device has the algorithm; one that is not there yet is made by the kernel's module, which mostly has.
@@ -149,8 +157,12 @@ mod tests {
         let refused = |size| script(&machine, Some(size)).unwrap_err().to_string();
         assert!(refused(ByteSize::gib(9)).contains("does not fit in 4 GiB"));
         assert!(refused(ByteSize::mib(1)).contains("at least 64 MiB"));
-        fs::create_dir_all(machine.root.join("sys/class/zram-control")).unwrap();
-        assert!(refused(ByteSize::gib(1)).contains("zram-control/hot_add"));
+        // The kernel has zram, and all devices are in use, or were removed.
+        fs::create_dir_all(machine.root.join(CONTROL)).unwrap();
+        fs::create_dir_all(machine.root.join("sys/block/zram0")).unwrap();
+        let steps = typed(&machine, None);
+        let first = ["cat /sys/class/zram-control/hot_add", "zramctl /dev/zram1 --size 2147483648"];
+        assert_eq!(steps[..2], first);
         let _ = fs::remove_dir_all(&machine.root);
     }
 }

@@ -75,9 +75,9 @@ impl Scene {
 }
 
 fn assert_freed(out: &PagedOut) {
-    assert!(out.expected >= SIZE && out.freed >= SIZE.scaled(0.9), "{out:?}");
-    // On zram a part of it is RAM.
-    assert!(out.freed + out.after.zram >= out.expected.scaled(0.9), "{out:?}");
+    // Of bytes that do not compress, zram takes as many as it is given.
+    let gone = out.freed + out.after.zram;
+    assert!(out.expected >= SIZE && gone >= out.expected.scaled(0.9), "{out:?}");
     assert!(out.after.swap >= SIZE.scaled(0.95), "{out:?}");
     assert!(out.after.cached <= SIZE.scaled(0.05), "{out:?}");
     assert!(out.written <= out.expected.scaled(2.0), "{out:?}");
@@ -90,10 +90,8 @@ fn freed_and_right(in_cgroup: bool) {
         |scene: &Scene| scene.cgroup.as_ref().map_or(ByteSize::ZERO, |c| c.0.usage().unwrap());
     let before = usage(&scene);
     let out = scene.out(None);
-    if scene.pager.swap().unwrap().is_disk() {
-        assert_freed(&out);
-        assert!(!in_cgroup || usage(&scene) + SIZE.scaled(0.9) <= before, "{out:?}");
-    }
+    assert_freed(&out);
+    assert!(!in_cgroup || usage(&scene) + SIZE.scaled(0.9) <= before, "{out:?}");
     let paged_in = scene.pager.page_in(&scene.members(), None, LIMIT).unwrap();
     assert!(paged_in.asked >= SIZE.scaled(0.95), "{paged_in:?}");
     assert_eq!(paged_in.completed, Completed::Whole);
@@ -176,7 +174,10 @@ fn file_pages() {
     let (of_file, changed, in_swap) = resident();
     assert!(of_file >= 4 << 10 && (changed, in_swap) == (1 << 10, 0), "{of_file} {changed}");
     let out = scene.out(None);
-    assert_eq!(resident(), (of_file, 0, changed), "{out:?}");
+    let (of_file_now, kept, in_swap) = resident();
+    assert_eq!((of_file_now, kept + in_swap), (of_file, changed), "{out:?}");
+    // Pages that another processor has touched last may not be on a list of the kernel yet, up to 31 of them.
+    assert!(in_swap >= changed - 256, "{out:?}");
 }
 
 fn connection() {
