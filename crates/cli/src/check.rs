@@ -8,6 +8,7 @@ use majordomo::{
 };
 
 use crate::args::CheckArgs;
+use crate::parking;
 use crate::print::{self, Style, styled};
 
 pub(crate) fn problem_json(p: &Problem) -> serde_json::Value {
@@ -89,6 +90,8 @@ pub(crate) fn run(args: &CheckArgs, json: bool) -> anyhow::Result<ExitCode> {
             let keys: Vec<_> = catalog.keys().collect();
             let waves = catalog.plan_load(&keys).waves().count();
             let n_conflicts = keys.iter().map(|k| catalog.conflicts(*k).len()).sum::<usize>() / 2;
+            let n_parkable = parking::n_parkable(specs, &loaded.config);
+            let offer = parking::offer(n_parkable);
             if json {
                 loaded.warnings.iter().for_each(|p| print::json(&problem_json(p)));
                 print::json(&serde_json::json!({
@@ -100,6 +103,9 @@ pub(crate) fn run(args: &CheckArgs, json: bool) -> anyhow::Result<ExitCode> {
                     "core_memory_bytes": core_bytes,
                     "waves": waves,
                     "conflicts": n_conflicts,
+                    "parkable": n_parkable,
+                    "parking": offer.means,
+                    "parking_why_not": offer.why_not,
                 }));
                 return Ok(ExitCode::SUCCESS);
             }
@@ -115,6 +121,7 @@ pub(crate) fn run(args: &CheckArgs, json: bool) -> anyhow::Result<ExitCode> {
                 count(n_conflicts, "conflict"),
                 count(waves, "load wave")
             ));
+            print::line(&format!("parking: {}", parking::line(&offer, n_parkable)));
             for spec in specs {
                 let after: Vec<_> = spec.dependencies.iter().map(ToString::to_string).collect();
                 let needs = if after.is_empty() {

@@ -14,6 +14,7 @@ mod lines;
 mod log;
 mod memory;
 mod notify;
+mod parking;
 mod plan;
 mod print;
 mod remote;

@@ -5,10 +5,11 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use majordomo::{ByteSize, Manager, PressureLevel};
-use majordomo_server::wire::{Component, Felt, Memory};
+use majordomo::{ByteSize, Manager, PressureLevel, read_config};
+use majordomo_server::wire::{Component, Felt, Memory, Parking, Parks};
 use serde::Serialize;
 
+use crate::parking;
 use crate::print::{self, Style, styled};
 
 /// The first reading of pressure is waited for this long.
@@ -29,6 +30,9 @@ pub(crate) async fn run(
     state_dir: Option<std::path::PathBuf>,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
+    // A file with problems ends the start below, which reports them.
+    let loaded = read_config(&config, majordomo::memory_limit()).ok();
+    let n_parkable = loaded.map_or(0, |loaded| parking::n_parkable(&loaded.specs, &loaded.config));
     let mut builder = Manager::builder().config_file(config).dormant();
     if let Some(dir) = state_dir {
         builder = builder.state_dir(dir);
@@ -37,10 +41,17 @@ pub(crate) async fn run(
         Ok(manager) => manager,
         Err(code) => return Ok(code),
     };
-    let account = with_a_reading(&manager).await?;
+    let mut account = with_a_reading(&manager).await?;
+    account.memory.parking = Some(offer_for(n_parkable).await?);
     manager.shutdown(None).await;
     account.print(json)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The offer of this machine to the components of a configuration, none of which runs.
+async fn offer_for(n_parkable: usize) -> anyhow::Result<Parking> {
+    let offer = tokio::task::spawn_blocking(move || parking::offer(n_parkable)).await?;
+    Ok(Parking::from(&offer))
 }
 
 /// The account once pressure has been read.
@@ -80,6 +91,9 @@ impl Account {
                 head("pressure");
                 row("level", "not measured");
             }
+        }
+        if let Some(parking) = &self.memory.parking {
+            self.parking(parking);
         }
         self.giving_back();
         Ok(())
@@ -212,6 +226,27 @@ impl Account {
         }
     }
 
+    fn parking(&self, parking: &Parking) {
+        head("parking");
+        match (&parking.means, &parking.why_not) {
+            (Some(means), _) => row("programs", &format!("paged out by {means}")),
+            (None, Some(why)) => row("programs", &format!("not parked: {why}")),
+            (None, None) => row("programs", "not known yet"),
+        }
+        if parking.budget > ByteSize::ZERO || parking.swapped > ByteSize::ZERO {
+            row("in swap", &format!("{} of {}", parking.swapped, parking.budget));
+        }
+        if let Some(most) = parking.writes_per_day {
+            row("written to swap", &format!("{} of {most} within 24 hours", parking.written));
+        }
+        for c in &self.components {
+            let Some(parks) = &c.parking else { continue };
+            if let Some(line) = steps_of(parks) {
+                row(c.name.as_str(), &line);
+            }
+        }
+    }
+
     fn giving_back(&self) {
         let m = &self.memory;
         head("giving back");
@@ -235,6 +270,20 @@ impl Account {
         row("heap trims", &format!("{}{last}", m.trims));
         row("limits of processes", &m.process_limits);
     }
+}
+
+/// The parks of a component; none where it had none.
+fn steps_of(parks: &Parks) -> Option<String> {
+    let median = parks.wake_median_ms.map_or_else(String::new, |ms| {
+        format!(" in {} (median)", print::time(Duration::from_secs_f64(ms.max(0.0) / 1e3)))
+    });
+    let held = format!("{} in swap", parks.swapped);
+    let steps = format!("parked {}, woken {}{median}", times(parks.parks), times(parks.wakes));
+    (parks.parks > 0).then(|| format!("{held}; {steps}"))
+}
+
+fn times(n: u64) -> String {
+    if n == 1 { "once".to_owned() } else { format!("{n} times") }
 }
 
 /// An amount, or a dash where there is none.

@@ -75,8 +75,9 @@ pub use settings::{
 pub use size::{ByteSize, ByteSizeError};
 pub use state::ComponentState;
 pub use status::{
-    BoundStatus, ColdStatus, ComponentStatus, DeclaredMemory, MemoryStatus, OverdraftStatus,
-    PoolStatus, PressureRecord, PressureStatus, ProbeFailure, Status, StatusValue, TrimStatus,
+    BoundStatus, ColdStatus, ComponentParking, ComponentStatus, DeclaredMemory, MemoryStatus,
+    OverdraftStatus, ParkingStatus, PoolStatus, PressureRecord, PressureStatus, ProbeFailure,
+    Status, StatusValue, TrimStatus,
 };
 pub use store::{StateStore, StoreError, StoreOp};
 pub use time::{Moment, WallSeconds};

@@ -1,5 +1,7 @@
 //! The status of the manager at one moment.
 
+mod parking;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -8,6 +10,8 @@ use std::time::Duration;
 use crate::{
     ByteSize, ComponentId, ComponentState, Endpoint, Moment, PressureLevel, Priority, StageTime,
 };
+
+pub use parking::{ComponentParking, ParkingStatus};
 
 /// A value in a section of the status.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,6 +113,8 @@ pub struct ComponentStatus {
     pub pid: Option<i32>,
     /// The address of a running program; filled in by the shell.
     pub endpoint: Option<Endpoint>,
+    /// Filled in by the shell.
+    pub parking: ComponentParking,
 }
 
 /// Memory of a component in a pool besides its own, which is not measured.
@@ -261,6 +267,7 @@ pub struct MemoryStatus {
     pub trims: TrimStatus,
     /// The means that bound the memory of processes, and the reasons against better ones.
     pub process_limits: String,
+    pub parking: ParkingStatus,
 }
 
 /// The status of the manager.

@@ -1,8 +1,8 @@
 //! The engine's part of the status.
 
 use majordomo_core::{
-    ByteSize, ComponentKey, ComponentState, ComponentStatus, DeclaredMemory, MemoryStatus, Moment,
-    PoolStatus, Priority, Status, StatusValue,
+    ByteSize, ComponentKey, ComponentParking, ComponentState, ComponentStatus, DeclaredMemory,
+    MemoryStatus, Moment, PoolStatus, Priority, Status, StatusValue,
 };
 
 use crate::Engine;
@@ -56,6 +56,7 @@ impl Engine {
                 retry_on_demand: e.is_tried_on_demand(),
                 pid: None,
                 endpoint: None,
+                parking: ComponentParking::default(),
             });
         }
         let engine = vec![

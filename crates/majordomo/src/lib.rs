@@ -83,17 +83,18 @@ pub use state::{Figures, Remembered, StoredState, StoredValue};
 
 pub use majordomo_core::{
     BackOffConfig, BoundStatus, BudgetSetting, BudgetSettingError, ByteSize, ByteSizeError, Cause,
-    CauseClass, ColdStatus, CommandId, ComponentId, ComponentKey, ComponentState, ComponentStatus,
-    Confidence, ConfidenceError, Config, DeadlineConfig, DeclaredMemory, Domain, EncodingError,
-    EventKind, EventRecord, HintOutcome, HintSource, HintTier, Holder, HolderKind, IdleConfig,
-    IdleTrimWhen, IntentConfig, LoadConfig, LoadStage, LoadUnderWay, MeasuredNeed, MemoryConfig,
-    MemoryStatus, Moment, NameError, OpId, Opinion, OverdraftStatus, ParkChoice, ParkingConfig,
-    PolicyKind, PoolStatus, PreloadEnd, PressureLevel, PressureProfile, PressureRecord,
-    PressureStatus, Priority, ProbeFailure, QuarantineConfig, QueueConfig, Refusal, Rung, Section,
-    ServerConfig, Setting, SettingProblem, SettingValue, SpeculationConfig, StageTime, StateConfig,
-    StateStore, Status, StatusValue, StoreError, StoreOp, TriggerConfig, TrimStatus, UnknownWord,
-    WaiterId, WallSeconds, count, decode_line, decode_text, printable, printable_json, quoted,
-    quoted_path, quoted_start, start_of, start_within,
+    CauseClass, ColdStatus, CommandId, ComponentId, ComponentKey, ComponentParking, ComponentState,
+    ComponentStatus, Confidence, ConfidenceError, Config, DeadlineConfig, DeclaredMemory, Domain,
+    EncodingError, EventKind, EventRecord, HintOutcome, HintSource, HintTier, Holder, HolderKind,
+    IdleConfig, IdleTrimWhen, IntentConfig, LoadConfig, LoadStage, LoadUnderWay, MeasuredNeed,
+    MemoryConfig, MemoryStatus, Moment, NameError, OpId, Opinion, OverdraftStatus, ParkChoice,
+    ParkingConfig, ParkingStatus, PolicyKind, PoolStatus, PreloadEnd, PressureLevel,
+    PressureProfile, PressureRecord, PressureStatus, Priority, ProbeFailure, QuarantineConfig,
+    QueueConfig, Refusal, Rung, Section, ServerConfig, Setting, SettingProblem, SettingValue,
+    SpeculationConfig, StageTime, StateConfig, StateStore, Status, StatusValue, StoreError,
+    StoreOp, TriggerConfig, TrimStatus, UnknownWord, WaiterId, WallSeconds, count, decode_line,
+    decode_text, printable, printable_json, quoted, quoted_path, quoted_start, start_of,
+    start_within,
 };
 pub use majordomo_memory::{
     ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, MappedBuf, PressureReading, PressureSource,
@@ -116,5 +117,6 @@ pub use majordomo_runtime::stdio::{
 };
 pub use majordomo_runtime::{
     AcquireOptions, AnyLease, Component, ComponentMemory, Dependency, Followed, Follower, Lease,
-    LoadContext, LoadError, OldLeases, Party, Revocation, Tagged, UsageSummary, usage_trace,
+    LoadContext, LoadError, OldLeases, Party, Revocation, Tagged, UsageSummary, try_parking,
+    usage_trace,
 };

@@ -1,11 +1,13 @@
 //! From a builder to a running manager.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use majordomo_core::{BudgetSetting, ByteSize};
-use majordomo_memory::{bound_retained, effective_limit, platform_source, trim_allocator};
+use majordomo_memory::{
+    bound_retained, effective_limit, has_swap, platform_source, trim_allocator,
+};
 use majordomo_registry::{
-    LoadedConfig, LoaderSpec, Problems, base_dir as base_dir_of, value_problems,
+    ComponentSpec, LoadedConfig, LoaderSpec, Problems, base_dir as base_dir_of, value_problems,
 };
 use majordomo_runtime::guard::{Guard, GuardConfig, GuardForm};
 use majordomo_runtime::process::{ProcessConfig, ProcessLoader, Subreaper};
@@ -91,8 +93,11 @@ impl Builder {
                 config.subreaper = Some(Subreaper::enable()?);
             }
             let loader = ProcessLoader::new(config, guard);
-            let bounded = |k| catalog.spec(k).is_some_and(|s| s.memory_limit.is_some());
-            if catalog.keys().any(bounded) {
+            let (park, has_swap) = (parts.config.parking.park, has_swap(Path::new("/")));
+            let bounded = |s: &ComponentSpec| {
+                s.memory_limit.is_some() || (s.program().is_some() && s.may_park(park) && has_swap)
+            };
+            if catalog.keys().any(|k| catalog.spec(k).is_some_and(|s| bounded(s))) {
                 let loader = loader.clone();
                 // It fails only when the runtime shuts down.
                 let _ = tokio::task::spawn_blocking(move || loader.find_limits()).await;

@@ -16,6 +16,23 @@ pub enum Measure {
     Proportional,
 }
 
+/// The memory of one process, with each page divided among the processes that share it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shares {
+    /// In main memory.
+    pub mapped: ByteSize,
+    /// In swap.
+    pub swapped: ByteSize,
+}
+
+/// The parts of [`Measure::Proportional`]. Where the system does not separate them, all of it counts as mapped.
+///
+/// # Errors
+/// When the process has ended, or belongs to another user.
+pub fn process_shares(pid: u32) -> Result<Shares, SourceError> {
+    imp::shares(pid)
+}
+
 /// The memory of one process. On macOS both measures are `phys_footprint`.
 ///
 /// # Errors
@@ -42,7 +59,7 @@ pub fn is_same_memory(pid: u32, other: u32) -> bool {
 mod imp {
     use std::path::PathBuf;
 
-    use super::{ByteSize, Measure, SourceError};
+    use super::{ByteSize, Measure, Shares, SourceError};
     use crate::error::read_text;
 
     pub(super) fn footprint(pid: u32, measure: Measure) -> Result<ByteSize, SourceError> {
@@ -57,14 +74,16 @@ mod imp {
                     .ok_or_else(|| SourceError::malformed(&path, "no count of pages", &text))?;
                 Ok(ByteSize(pages.saturating_mul(rustix::param::page_size() as u64)))
             }
-            Measure::Proportional => {
-                let path = dir.join("smaps_rollup");
-                let text = read_text(&path)?;
-                let pss = kib_after(&text, "Pss:");
-                let pss = pss.ok_or_else(|| SourceError::malformed(&path, "no Pss", &text))?;
-                Ok(pss + kib_after(&text, "SwapPss:").unwrap_or_default())
-            }
+            Measure::Proportional => shares(pid).map(|s| s.mapped + s.swapped),
         }
+    }
+
+    pub(super) fn shares(pid: u32) -> Result<Shares, SourceError> {
+        let path = PathBuf::from(format!("/proc/{pid}/smaps_rollup"));
+        let text = read_text(&path)?;
+        let mapped = kib_after(&text, "Pss:");
+        let mapped = mapped.ok_or_else(|| SourceError::malformed(&path, "no Pss", &text))?;
+        Ok(Shares { mapped, swapped: kib_after(&text, "SwapPss:").unwrap_or_default() })
     }
 
     pub(super) fn peak(pid: u32) -> Option<ByteSize> {
@@ -117,7 +136,12 @@ mod imp {
 
 #[cfg(target_os = "macos")]
 mod imp {
-    use super::{ByteSize, Measure, SourceError};
+    use super::{ByteSize, Measure, Shares, SourceError};
+
+    pub(super) fn shares(pid: u32) -> Result<Shares, SourceError> {
+        let mapped = footprint(pid, Measure::Proportional)?;
+        Ok(Shares { mapped, swapped: ByteSize::ZERO })
+    }
 
     pub(super) fn footprint(pid: u32, _measure: Measure) -> Result<ByteSize, SourceError> {
         crate::source::physical_footprint(pid).map_err(|error| SourceError::Unavailable {
@@ -136,7 +160,12 @@ mod imp {
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 mod imp {
-    use super::{ByteSize, Measure, SourceError};
+    use super::{ByteSize, Measure, Shares, SourceError};
+
+    pub(super) fn shares(pid: u32) -> Result<Shares, SourceError> {
+        let mapped = footprint(pid, Measure::Proportional)?;
+        Ok(Shares { mapped, swapped: ByteSize::ZERO })
+    }
 
     pub(super) fn footprint(pid: u32, _measure: Measure) -> Result<ByteSize, SourceError> {
         let what = format!("the footprint of process {pid} cannot be read on this system");

@@ -53,6 +53,7 @@ mod reading;
 mod report;
 mod rungs;
 mod source;
+mod swap;
 mod trim;
 mod watch;
 
@@ -66,7 +67,9 @@ pub use classifier::{PressureClassifier, pressure_thresholds};
 #[cfg(feature = "cold")]
 pub use cold::{ColdError, ColdStore, Snapshot};
 pub use error::SourceError;
-pub use footprint::{Measure, is_same_memory, process_footprint, process_peak};
+pub use footprint::{
+    Measure, Shares, is_same_memory, process_footprint, process_peak, process_shares,
+};
 pub use hints::{Hints, MachineMemory};
 pub use learned::{Learned, Needs, Peaks, WINDOW};
 pub use limits::{LimitChoice, LimitError, OomEvidence, OomWatch, ProcessLimit, choose_limits};
@@ -83,6 +86,7 @@ pub use source::{
 };
 #[cfg(target_os = "macos")]
 pub use source::{MacosSource, physical_footprint};
+pub use swap::{has_swap, written_to_swap};
 pub use trim::{
     AllocatorUsage, TrimConfig, TrimDebounce, TrimOutcome, UnreturnedMeter, allocator_usage,
     bound_heaps, bound_retained, release_program, trim_allocator,

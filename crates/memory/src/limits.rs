@@ -28,17 +28,27 @@ use error::write;
 /// kills.
 const HIGH_SHARE: f64 = 0.9;
 
-/// The bound of one process and its children; made before the process, dropped after it was reaped.
+/// The bound of one process and its children, or a cgroup of their own without a bound; made before the process, dropped
+/// after it was reaped.
 #[derive(Debug)]
 pub struct ProcessLimit {
-    limit: ByteSize,
+    limit: Option<ByteSize>,
     how: How,
+}
+
+/// Whether a process may have memory in swap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Swap {
+    /// A process over its limit is killed.
+    Never,
+    /// A parked process has its memory there: as many bytes as its limit.
+    AsMuch,
 }
 
 #[derive(Debug)]
 enum How {
     Cgroup(OwnedCgroup),
-    DataLimit,
+    DataLimit(ByteSize),
     Unlimited,
 }
 
@@ -59,17 +69,42 @@ impl LimitChoice {
     /// # Errors
     /// When the name or limit is unusable, or the system refuses; nothing is left behind then.
     pub fn limit(&self, name: &str, limit: ByteSize) -> Result<ProcessLimit, LimitError> {
-        if limit == ByteSize::ZERO {
+        self.make(name, Some(limit), Swap::Never)
+    }
+
+    /// Makes a cgroup for one process that may be parked, so that the bytes which that frees are counted by the kernel; with
+    /// a limit it is a bound too, which leaves as many bytes in swap. None without a limit where there are no cgroups.
+    ///
+    /// # Errors
+    /// As for [`Self::limit`].
+    pub fn group(
+        &self,
+        name: &str,
+        limit: Option<ByteSize>,
+    ) -> Result<Option<ProcessLimit>, LimitError> {
+        if limit.is_none() && !matches!(self, Self::Cgroup(_)) {
+            return Ok(None);
+        }
+        self.make(name, limit, Swap::AsMuch).map(Some)
+    }
+
+    fn make(
+        &self,
+        name: &str,
+        limit: Option<ByteSize>,
+        swap: Swap,
+    ) -> Result<ProcessLimit, LimitError> {
+        if limit == Some(ByteSize::ZERO) {
             return Err(LimitError::Zero);
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
             return Err(LimitError::Name(name.to_owned()));
         }
-        let how = match self {
-            Self::Cgroup(parent) => How::Cgroup(make_cgroup(parent, name, limit)?),
-            Self::DataLimit { .. } => How::DataLimit,
-            Self::Unlimited { .. } => How::Unlimited,
+        let how = match (self, limit) {
+            (Self::Cgroup(parent), _) => How::Cgroup(make_cgroup(parent, name, limit, swap)?),
+            (Self::DataLimit { .. }, Some(limit)) => How::DataLimit(limit),
+            (Self::DataLimit { .. } | Self::Unlimited { .. }, _) => How::Unlimited,
         };
         Ok(ProcessLimit { limit, how })
     }
@@ -89,7 +124,8 @@ impl LimitChoice {
 fn make_cgroup(
     parent: &MemoryCgroup,
     name: &str,
-    limit: ByteSize,
+    limit: Option<ByteSize>,
+    swap: Swap,
 ) -> Result<OwnedCgroup, LimitError> {
     let cgroup = parent.child(&format!("{CGROUP_PREFIX}{name}"));
     let dir = cgroup.dir().to_owned();
@@ -105,23 +141,31 @@ fn make_cgroup(
         Err(error) => return Err(LimitError::Io { path: dir, error }),
     }
     let cgroup = OwnedCgroup(cgroup);
-    set_limit(&cgroup.0, limit)?;
+    if let Some(limit) = limit {
+        set_limit(&cgroup.0, limit, swap)?;
+    }
     Ok(cgroup)
 }
 
-fn set_limit(cgroup: &MemoryCgroup, limit: ByteSize) -> Result<(), LimitError> {
+fn set_limit(cgroup: &MemoryCgroup, limit: ByteSize, swap: Swap) -> Result<(), LimitError> {
     let amount = limit.bytes().to_string();
+    let in_swap = match swap {
+        Swap::Never => ByteSize::ZERO,
+        Swap::AsMuch => limit,
+    };
     match cgroup.version() {
         CgroupVersion::V1 => {
             write(&cgroup.dir().join("memory.limit_in_bytes"), &amount)?;
-            // Without it a process over its limit would swap instead; not every kernel counts swap.
-            optional(write(&cgroup.dir().join("memory.memsw.limit_in_bytes"), &amount))
+            // The sum of memory and swap; not every kernel counts swap.
+            let sum = (limit + in_swap).bytes().to_string();
+            optional(write(&cgroup.dir().join("memory.memsw.limit_in_bytes"), &sum))
         }
         CgroupVersion::V2 => {
             let high = limit.scaled(HIGH_SHARE).bytes().to_string();
             write(&cgroup.dir().join("memory.high"), &high)?;
             write(&cgroup.dir().join("memory.max"), &amount)?;
-            optional(write(&cgroup.dir().join("memory.swap.max"), "0"))?;
+            let in_swap = in_swap.bytes().to_string();
+            optional(write(&cgroup.dir().join("memory.swap.max"), &in_swap))?;
             // One killed process of a component is the end of the component.
             optional(write(&cgroup.dir().join("memory.oom.group"), "1"))
         }
@@ -137,9 +181,9 @@ fn optional(written: Result<(), LimitError>) -> Result<(), LimitError> {
 }
 
 impl ProcessLimit {
-    /// The bound in bytes.
+    /// The bound in bytes; none for a cgroup without one.
     #[must_use]
-    pub fn limit(&self) -> ByteSize {
+    pub fn limit(&self) -> Option<ByteSize> {
         self.limit
     }
 
@@ -148,7 +192,7 @@ impl ProcessLimit {
     pub fn cgroup(&self) -> Option<&MemoryCgroup> {
         match &self.how {
             How::Cgroup(cgroup) => Some(&cgroup.0),
-            How::DataLimit | How::Unlimited => None,
+            How::DataLimit(_) | How::Unlimited => None,
         }
     }
 
@@ -160,7 +204,7 @@ impl ProcessLimit {
     pub fn enter(&self, pid: u32) -> Result<(), LimitError> {
         match &self.how {
             How::Cgroup(cgroup) => write(&cgroup.0.dir().join("cgroup.procs"), &pid.to_string()),
-            How::DataLimit => set_data_limit(pid, self.limit),
+            How::DataLimit(limit) => set_data_limit(pid, *limit),
             How::Unlimited => Ok(()),
         }
     }
@@ -176,7 +220,7 @@ impl ProcessLimit {
     /// Begins to watch for the OOM killer; call it before the process starts.
     #[must_use]
     pub fn watch_oom(&self, root: &Path) -> OomWatch {
-        OomWatch::new(root, self.cgroup().cloned(), Some(self.limit))
+        OomWatch::new(root, self.cgroup().cloned(), self.limit)
     }
 }
 

@@ -37,6 +37,7 @@ mod pager;
 mod process;
 mod range;
 mod reclaim;
+mod release;
 mod second_pass;
 mod swap;
 mod trial;

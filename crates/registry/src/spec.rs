@@ -237,6 +237,12 @@ impl ComponentSpec {
         Ok(Self::new(id, LoaderSpec::Builtin { factory: name.to_owned() }))
     }
 
+    /// Whether the component may be parked, with the manager's setting.
+    #[must_use]
+    pub fn may_park(&self, manager: ParkChoice) -> bool {
+        self.park.unwrap_or(manager) == ParkChoice::Auto
+    }
+
     /// The program of a process component.
     #[must_use]
     pub const fn program(&self) -> Option<&ProcessSpec> {

@@ -106,6 +106,7 @@ pub use load_clock::LoadClock;
 pub use loader::{Factory, LoadContext, LoadError};
 pub use memory::ComponentMemory;
 pub use proctable::{ProcessGroup, StartTime};
+pub use rungs::paged::try_parking;
 pub use shell::{ShellParts, StatusSection};
 pub use tags::{Party, Tagged};
 pub use usage::{UsageSummary, usage_trace};

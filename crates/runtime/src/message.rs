@@ -20,6 +20,7 @@ use crate::footprint::Footprint;
 use crate::lease::RawLease;
 use crate::loader::Factory;
 use crate::notices::Notices;
+use crate::process::RunningProcess;
 use crate::tags::Party;
 use crate::usage::UsageSummary;
 
@@ -129,6 +130,8 @@ pub(crate) enum Control {
     },
     /// The allocator was trimmed.
     Trimmed(Trimmed),
+    /// It is known whether programs can be parked in swap.
+    RungsTried,
 }
 
 /// Sends to the control lane.
@@ -160,10 +163,22 @@ pub(crate) struct Trimmed {
     pub(crate) unreturned: Option<ByteSize>,
 }
 
+/// One look at the processes of a component.
+#[derive(Debug)]
+pub(crate) struct MeasuredProcess {
+    pub(crate) id: IncarnationId,
+    pub(crate) process: Arc<RunningProcess>,
+    pub(crate) footprint: Footprint,
+    /// Bytes of it in main memory that no process has mapped.
+    pub(crate) unmapped: ByteSize,
+    /// Its steps when the look began.
+    pub(crate) turns: u64,
+}
+
 /// One look at all processes.
 #[derive(Debug)]
 pub(crate) struct MeasuredProcesses {
-    pub(crate) rows: Vec<(IncarnationId, Footprint)>,
+    pub(crate) rows: Vec<MeasuredProcess>,
     pub(crate) own: ByteSize,
     pub(crate) unreturned: Option<ByteSize>,
 }

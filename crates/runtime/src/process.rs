@@ -29,6 +29,7 @@ mod resolve;
 mod running;
 mod spawn;
 mod step;
+pub(crate) mod stepping;
 mod stop_request;
 mod strays;
 mod supervise;
@@ -106,6 +107,8 @@ pub struct StartContext {
     pub spec: Arc<ProcessSpec>,
     /// It and its children may use so much memory, where the system can bound them.
     pub memory_limit: Option<ByteSize>,
+    /// It may be parked: where the system has swap it gets a cgroup of its own, whose usage proves the bytes freed.
+    pub may_park: bool,
     /// Relative paths of the specification count from here: the configuration file's folder, absolute.
     pub base_dir: PathBuf,
     /// Where its dependencies are reached, direct or not, that are programs with an address.

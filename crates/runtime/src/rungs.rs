@@ -12,9 +12,8 @@ pub(crate) use subject::{Body, Subject};
 use std::future::Future;
 use std::time::Duration;
 
-use majordomo_core::{ComponentKey, Rung};
-use majordomo_engine::{Offers, ParkReport, WakeReport};
-use majordomo_registry::Catalog;
+use majordomo_core::{ByteSize, Rung, WallSeconds};
+use majordomo_engine::{Engine, Offers, ParkReport, WakeReport};
 use tokio::time::timeout;
 
 use crate::polling::Pauses;
@@ -32,16 +31,22 @@ pub(crate) struct Rungs {
 }
 
 impl Rungs {
-    /// The rungs on offer now. `load_time` is how long a component is expected to load.
-    pub(crate) fn offers(
-        &self,
-        catalog: &Catalog,
-        load_time: impl Fn(ComponentKey) -> Duration,
-    ) -> Offers {
-        let mut rungs = self.asleep.offers(catalog, load_time);
-        rungs.extend(self.paged.offers(catalog));
+    /// The rungs on offer now.
+    pub(crate) fn offers(&self, engine: &Engine, now: WallSeconds) -> Offers {
+        let (catalog, scheduler) = (engine.catalog(), engine.scheduler());
+        let config = &engine.config().parking;
+        let mut rungs = self.asleep.offers(catalog, |key| scheduler.load_time(key));
+        let paged = self.paged.offers(catalog, config, |key| {
+            let learned = scheduler.entry(key).figures().learned().ready();
+            learned.or(catalog.spec(key).map(|spec| spec.memory)).unwrap_or_default()
+        });
+        // Today no more may be written.
+        let is_spent = self.paged.may_write(config, now) == Some(ByteSize::ZERO);
+        let paged = if is_spent { Vec::new() } else { paged };
+        let swap = if paged.is_empty() { ByteSize::ZERO } else { self.paged.room(config) };
+        rungs.extend(paged);
         let wake_lanes = self.paged.wake_lanes().unwrap_or(WAKE_LANES);
-        Offers { swap: self.paged.room(), wake_lanes, rungs }
+        Offers { swap, wake_lanes, rungs }
     }
 
     /// Takes a component to a rung and measures what it holds there. Dropping the future ends the step.
@@ -56,7 +61,7 @@ impl Rungs {
             let step = async {
                 match to {
                     Rung::Asleep => asleep::park(&subject).await,
-                    Rung::Paged => paged.park(&subject).await,
+                    Rung::Paged => paged.park(&subject, within).await,
                     Rung::Gone => Err("an unload is no park".to_owned()),
                 }
             };
@@ -77,7 +82,7 @@ impl Rungs {
             let step = async {
                 let report = match from {
                     Rung::Asleep => asleep::wake(&subject).await,
-                    Rung::Paged => paged.wake(&subject).await,
+                    Rung::Paged => paged.wake(&subject, within).await,
                     Rung::Gone => Err("nothing is left to be woken".to_owned()),
                 }?;
                 until_healthy(&subject, &mut why).await;

@@ -21,6 +21,7 @@ mod remember;
 mod rungs;
 mod slots;
 mod stages;
+mod steps_done;
 mod surroundings;
 mod taken;
 mod trim;
@@ -64,6 +65,7 @@ use ladder::OnLadder;
 use learned_store::LearnedStore;
 use load_errors::LoadErrors;
 use slots::{CountedLeases, Published, ShellCells};
+use steps_done::StepsDone;
 use surroundings::Surroundings;
 use taken::Taken;
 
@@ -173,6 +175,7 @@ pub(crate) struct Shell {
     /// Incarnations that are parked, or that are parked or woken now.
     pub ladder: BTreeMap<OpId, OnLadder>,
     pub rungs: Rungs,
+    pub steps_done: StepsDone,
     /// The rungs on offer as last reported to the engine.
     pub offered: Offers,
     pub factories: Arc<BTreeMap<String, Factory>>,
@@ -233,6 +236,7 @@ impl Shell {
             leaving: BTreeMap::new(),
             ladder: BTreeMap::new(),
             rungs: Rungs::default(),
+            steps_done: StepsDone::default(),
             offered: Offers::default(),
             factories: Arc::new(parts.factories),
             processes: parts.processes,
@@ -260,6 +264,10 @@ impl Shell {
         }
         shell.feed(Input::Learned(figures));
         shell.look_around();
+        if let Some(writes) = shell.learned.swap_writes() {
+            shell.rungs.paged.restore(&writes);
+        }
+        shell.look_for_rungs();
         shell.offer_rungs();
         if let Some(model) = shell.learned.sequence(shell.engine.catalog()) {
             shell.feed(Input::Remembered(Box::new(model)));
@@ -297,6 +305,7 @@ impl Shell {
                 self.remember(false).await;
                 self.measure();
                 self.look_around();
+                self.look_for_rungs();
                 self.offer_rungs();
                 if let Some(gap) = self.suspend.check(&self.clock) {
                     self.feed(Input::Resumed { gap });

@@ -9,6 +9,7 @@ mod event;
 mod json;
 mod lease;
 mod memory;
+mod parking;
 mod reload;
 mod state;
 mod status;
@@ -26,6 +27,7 @@ pub use lease::{
     Bind, EndReason, Exchange, Lease, LeaseRequest, LeaseState, LeaseTerms, Leased, Leases, Renew,
 };
 pub use memory::{Bound, Cold, Felt, Memory, Overdraft, Pool, PressureRecord};
+pub use parking::{Parking, Parks};
 pub use reload::{ChangeKind, ComponentChange, Reload, Reloaded, SettingChange};
 pub use state::{Figures, Forget, Forgotten, Remembered, StoredValue};
 pub(crate) use status::Holders;

@@ -2,7 +2,7 @@
 
 use majordomo::{Priority, count};
 use majordomo_server::ClientError;
-use majordomo_server::wire::{Component, Figure, Status};
+use majordomo_server::wire::{Component, Figure, Parking, State, Status};
 use serde_json::Value;
 
 use super::table::{self, Cell};
@@ -72,6 +72,7 @@ fn text(s: &Status, all: bool) -> Vec<String> {
             out.push(format!("pool      {} {}{of}", pool.name, pool.booked));
         }
     }
+    out.extend(m.parking.as_ref().and_then(parking));
     if s.waiting > 0 {
         out.push(format!("waiting   {}", count(s.waiting, "demand")));
     }
@@ -111,6 +112,19 @@ fn text(s: &Status, all: bool) -> Vec<String> {
         out.extend(sections(s));
     }
     out
+}
+
+/// Parks of programs in swap, where there are some or where they are offered; else why not.
+fn parking(parking: &Parking) -> Option<String> {
+    let swapped = format!("{} of {} in swap", parking.swapped, parking.budget);
+    let written = parking.writes_per_day.map_or_else(String::new, |most| {
+        format!(", {} of {most} written within 24 h", parking.written)
+    });
+    match (&parking.means, &parking.why_not) {
+        (Some(_), _) => Some(format!("parking   {swapped}{written}")),
+        (None, Some(why)) => Some(format!("parking   none: {why}")),
+        (None, None) => None,
+    }
 }
 
 /// The state of the learned store.
@@ -209,10 +223,19 @@ fn row(c: &Component) -> Vec<Cell> {
         Cell::right(count(c.leases.into())),
         Cell::right(count(c.uses)),
         Cell::right(count(c.loads)),
-        Cell::right(c.load_time_ms.map_or_else(|| "-".to_owned(), |ms| print::time(span(ms)))),
+        Cell::right(takes(c).map_or_else(|| "-".to_owned(), |ms| print::time(span(ms)))),
         Cell::left(marks.join(",")),
         Cell::left(probe_failing(c).unwrap_or_else(|| format!("{}{}", c.cause, next_attempt(c)))),
     ]
+}
+
+/// How long a component takes to be ready again: a parked one to be woken, any other to be loaded.
+fn takes(c: &Component) -> Option<f64> {
+    let wake = || c.parking.as_ref()?.wake_median_ms;
+    match c.state {
+        State::Paged | State::Asleep | State::Parking | State::Waking => wake().or(c.load_time_ms),
+        _ => c.load_time_ms,
+    }
 }
 
 /// The report of health probes that fail under leases.

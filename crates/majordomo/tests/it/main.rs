@@ -21,6 +21,7 @@ mod intents;
 mod learned;
 mod leases;
 mod memory;
+mod paged;
 mod pressure;
 #[allow(dead_code, reason = "the tests of the binary use the rest")]
 mod processes;

@@ -104,7 +104,9 @@ impl OomWatch {
         killed_by_us: bool,
         peak: Option<ByteSize>,
     ) -> Option<OomEvidence> {
-        let cgroup_peak = self.cgroup.as_ref().and_then(|g| g.peak().ok().flatten());
+        // The peak of a cgroup without a limit may be file cache for the larger part.
+        let bounded = self.cgroup.as_ref().filter(|_| self.limit.is_some());
+        let cgroup_peak = bounded.and_then(|g| g.peak().ok().flatten());
         let peak = cgroup_peak.or(peak);
         let cgroup_kills = self.cgroup.as_ref().and_then(kills_in);
         if let Some(kills @ 1..) = cgroup_kills.map(|now| now.saturating_sub(self.cgroup_kills)) {

@@ -116,6 +116,50 @@ fn a_v2_limit_leads_with_high() {
 }
 
 #[test]
+fn cgroup_of_a_component_that_may_be_parked_leaves_as_much_in_swap_as_its_limit() {
+    let f = Fixture::v2("/app");
+    let files = ["memory.high", "memory.max", "memory.swap.max", "cgroup.procs"];
+    let cgroup = "sys/fs/cgroup/app/majordomo-ocr-1";
+    let at = |f: &Fixture, version, mount: &str| {
+        let mount = f.root().join(mount);
+        LimitChoice::Cgroup(MemoryCgroup::at(version, mount.clone(), mount.join("app")))
+    };
+    let empty = || {
+        for file in files {
+            f.put(&format!("{cgroup}/{file}"), "");
+        }
+    };
+    empty();
+    let choice = at(&f, CgroupVersion::V2, "sys/fs/cgroup");
+    let group = choice.group("ocr-1", Some(ByteSize(1000))).unwrap().unwrap();
+    assert_eq!(group.limit(), Some(ByteSize(1000)));
+    assert_eq!(
+        files.map(|file| text(&f, &format!("{cgroup}/{file}"))),
+        ["900", "1000", "1000", ""]
+    );
+    empty();
+    let group = choice.group("ocr-1", None).unwrap().unwrap();
+    group.enter(4321).unwrap();
+    assert_eq!(group.limit(), None);
+    assert_eq!(files.map(|file| text(&f, &format!("{cgroup}/{file}"))), ["", "", "", "4321"]);
+
+    let f = Fixture::v1("/app");
+    let cgroup = "sys/fs/cgroup/memory/app/majordomo-ocr-1";
+    let files = ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"];
+    for file in files {
+        f.put(&format!("{cgroup}/{file}"), "");
+    }
+    let choice = at(&f, CgroupVersion::V1, "sys/fs/cgroup/memory");
+    let group = choice.group("ocr-1", Some(ByteSize(1000))).unwrap().unwrap();
+    assert!(group.cgroup().is_some());
+    assert_eq!(files.map(|file| text(&f, &format!("{cgroup}/{file}"))), ["1000", "2000"]);
+
+    let without = LimitChoice::DataLimit { why: "a test".to_owned() };
+    assert!(without.group("a", None).unwrap().is_none(), "nothing to make");
+    assert_eq!(without.group("a", Some(ByteSize(7))).unwrap().unwrap().limit(), Some(ByteSize(7)));
+}
+
+#[test]
 fn unusable_names_and_limits_are_refused() {
     let choice = LimitChoice::DataLimit { why: "a test".to_owned() };
     for name in ["", "..", "a/b", "ä", "a b"] {

@@ -16,6 +16,7 @@ mod footprint;
 mod limits;
 mod parking;
 mod source;
+mod swap;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod trim;
 mod watch;

@@ -32,7 +32,9 @@ impl fmt::Display for Figure {
 pub struct Footprint {
     /// Bytes, each page of memory counted once.
     pub exact: ByteSize,
-    /// Where that comes from.
+    /// The part of `exact` that is in swap.
+    pub swapped: ByteSize,
+    /// Where the figure comes from.
     pub figure: Figure,
     /// The sum of the members' resident sizes at the same time.
     pub resident: ByteSize,

@@ -1,7 +1,7 @@
 //! Exact readings of the members of one component.
 
 use majordomo_core::ByteSize;
-use majordomo_memory::{Measure, SourceError, is_same_memory, process_footprint, process_peak};
+use majordomo_memory::{Shares, SourceError, is_same_memory, process_peak, process_shares};
 
 use super::figure::{Figure, Footprint, LoadFootprint};
 use crate::proctable::{Entry, Members, StartTime};
@@ -56,8 +56,11 @@ fn read(members: &Members, found: &[Entry]) -> Option<Footprint> {
             sum.members += 1;
             continue;
         }
-        match process_footprint(pid, Measure::Proportional) {
-            Ok(bytes) => sum.exact += bytes,
+        match process_shares(pid) {
+            Ok(Shares { mapped, swapped }) => {
+                sum.exact += mapped + swapped;
+                sum.swapped += swapped;
+            }
             Err(error) if is_gone(&error) => continue,
             Err(_) => unreadable = unreadable.max(Some(entry.resident)),
         }
@@ -91,13 +94,15 @@ pub(crate) fn of_known(members: &Members) -> Option<Footprint> {
     Some(measure(members, members.find_known())?.0)
 }
 
-/// The memory of a component now that its load has ended, and its peak: that of its cgroup where it has one, else the
+/// The memory of a component now that its load has ended, and its peak: that of its cgroup where that has a limit, else the
 /// largest of `sampled`, of now, and of the peaks of single members (each page of one process counts once, so that is
 /// never too large; a sum over several would be). Blocks.
 pub(crate) fn after_load(members: &Members, sampled: Option<ByteSize>) -> Option<LoadFootprint> {
     let (footprint, found) = measure(members, members.find())?;
     let Footprint { exact, resident, .. } = footprint;
-    let of_cgroup = members.cgroup().and_then(|c| c.peak_working_set().ok().flatten());
+    // Without a limit a cgroup may have had file cache of any size.
+    let limited = members.cgroup().filter(|c| c.own_limit().is_ok_and(|limit| limit.is_some()));
+    let of_cgroup = limited.and_then(|c| c.peak_working_set().ok().flatten());
     let peak = of_cgroup.or_else(|| {
         let peak = |e: &Entry| process_peak(u32::try_from(e.pid).ok()?);
         let highest = found.iter().filter_map(peak).max()?;

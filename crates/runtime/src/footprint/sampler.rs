@@ -45,7 +45,11 @@ impl Sampler {
     #[must_use]
     pub fn look(&mut self, processes: &[&RunningProcess]) -> Vec<Option<Footprint>> {
         let all: Vec<&Members> = processes.iter().map(|p| &**p.members()).collect();
-        self.last.retain(|mark, _| all.iter().any(|m| m.mark() == mark));
+        // A figure from before a park or a wake says nothing any more.
+        self.last.retain(|mark, last| {
+            let of = processes.iter().find(|p| p.members().mark() == mark);
+            of.is_some_and(|p| p.stepping().turns() == last.turns)
+        });
         let Some(first) = all.first() else { return Vec::new() };
         let is_whole = self.looks.is_multiple_of(WHOLE_EVERY)
             || all.iter().any(|m| !self.last.contains_key(m.mark()));
@@ -73,7 +77,9 @@ impl Sampler {
                 break;
             }
             let before = self.clock.elapsed();
-            let last = measure(members, found).map(|f| Last::new(f, self.clock.elapsed()));
+            let of = processes.iter().find(|p| p.members().mark() == members.mark());
+            let turns = of.map_or(0, |p| p.stepping().turns());
+            let last = measure(members, found).map(|f| Last::new(f, self.clock.elapsed(), turns));
             self.allowance.spend(self.clock.elapsed().saturating_sub(before));
             match last {
                 Some(last) => self.last.insert(Arc::clone(members.mark()), last),
@@ -118,11 +124,13 @@ struct Last {
     at: Duration,
     footprint: Footprint,
     members: Vec<(i32, StartTime)>,
+    /// The steps of the component when it began.
+    turns: u64,
 }
 
 impl Last {
-    fn new((footprint, found): (Footprint, Vec<Entry>), at: Duration) -> Self {
-        Self { at, footprint, members: identities(&found) }
+    fn new((footprint, found): (Footprint, Vec<Entry>), at: Duration, turns: u64) -> Self {
+        Self { at, footprint, members: identities(&found), turns }
     }
 
     /// Whether a quick look that found these members asks for an exact one.
@@ -163,7 +171,7 @@ mod tests {
                 let members = u32::try_from(before.len()).unwrap();
                 let exact = ByteSize::mib(exact);
                 let footprint = Footprint { exact, resident, members, ..Footprint::default() };
-                let last = Last::new((footprint, before.to_vec()), Duration::from_secs(100));
+                let last = Last::new((footprint, before.to_vec()), Duration::from_secs(100), 0);
                 let is_due = last.is_outdated_by(now, Duration::from_secs(100 + seconds));
                 assert_eq!(is_due, want, "{what}");
             };

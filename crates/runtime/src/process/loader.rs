@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::LoadStage;
+use majordomo_memory::{LimitChoice, MemoryCgroup};
 use majordomo_registry::{ReadySpec, StdinMode};
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,6 +20,7 @@ use super::error::Advice;
 use super::phase::{Order, Phase};
 use super::prepare::{self, Prepared};
 use super::spawn::{self, Leader};
+use super::stepping::Stepping;
 use super::stop_request::StopRequest;
 use super::strays::Subreaper;
 use super::supervise::Supervisor;
@@ -82,6 +84,15 @@ impl ProcessLoader {
     /// Finds out how processes can be bounded here. Blocks.
     pub fn find_limits(&self) {
         self.limits.choice();
+    }
+
+    /// The cgroup below which those of components are made, where there is one. Blocks when asked first.
+    #[must_use]
+    pub fn cgroups(&self) -> Option<MemoryCgroup> {
+        match self.limits.choice() {
+            LimitChoice::Cgroup(parent) => Some(parent.clone()),
+            _ => None,
+        }
     }
 
     /// How processes are bounded, and why not better.
@@ -336,6 +347,7 @@ impl ProcessLoader {
             orders,
             phase: phase_seen,
             memory: Arc::default(),
+            stepping: Stepping::default(),
             calls: calls.clone(),
         };
         if let Some(pipe) = &mut stdin {

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::command::Commands;
 use super::phase::{Order, Phase};
+use super::stepping::Stepping;
 use super::{Endpoint, Exit, ProcessError, ready};
 use crate::footprint::{LoadFootprint, after_load, of_known};
 use crate::logs::LogBuffer;
@@ -32,6 +33,7 @@ pub struct RunningProcess {
     pub(super) orders: watch::Sender<Order>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) memory: Arc<Memory>,
+    pub(super) stepping: Stepping,
     /// The calls of a program with the protocol of lines.
     pub(super) calls: Option<Arc<Calls>>,
 }
@@ -74,6 +76,16 @@ impl RunningProcess {
     /// All its processes.
     pub(crate) fn members(&self) -> &Arc<Members> {
         &self.members
+    }
+
+    /// The component that it runs for.
+    pub(crate) fn component(&self) -> &ComponentId {
+        &self.component
+    }
+
+    /// Its parks and wakes.
+    pub(crate) fn stepping(&self) -> &Stepping {
+        &self.stepping
     }
 
     /// Measures what its load took, with the figures that were sampled during the load; none when it has no living

@@ -43,6 +43,7 @@ impl Shell {
             .collect();
         if !records.is_empty() {
             tracing::trace!(?records, "events");
+            records.iter().for_each(|record| self.steps_done.count(&record.kind));
             self.events.push(records);
         }
         for effect in effects {

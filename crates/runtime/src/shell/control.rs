@@ -87,6 +87,7 @@ impl Shell {
                 self.footprints(own);
             }
             Control::MeasuredProcesses(measured) => self.measured_processes(measured),
+            Control::RungsTried => self.offer_rungs(),
         }
     }
 

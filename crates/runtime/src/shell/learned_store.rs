@@ -12,6 +12,7 @@ use majordomo_registry::Catalog;
 use super::stages::LearnedStages;
 use crate::clock::Clock;
 use crate::log_throttle::LogThrottle;
+use crate::rungs::paged;
 use crate::state::measured::{self, Measured, MeasuredKey};
 use crate::state::stages::StageTimes;
 use crate::state::{SEQUENCE, host_hash};
@@ -35,6 +36,8 @@ pub(crate) struct LearnedStore {
     /// Something was forgotten that must not be left in the file.
     pub(super) scrub: bool,
     pub(super) usage: UsageLog,
+    /// The writes to swap of a day, when they changed.
+    pub(super) swap_writes: Option<Vec<u8>>,
     pub(super) since: Option<Moment>,
     pub(super) writing: Option<tokio::task::JoinHandle<Result<(), Unwritten>>>,
     /// Why writes fail, until one succeeds.
@@ -49,6 +52,7 @@ pub(super) struct Unwritten {
     pub(super) stages: BTreeMap<MeasuredKey, StageTimes>,
     pub(super) sequence: bool,
     pub(super) usage: bool,
+    pub(super) swap_writes: Option<Vec<u8>>,
     pub(super) scrub: bool,
     pub(super) why: String,
 }
@@ -94,6 +98,7 @@ impl LearnedStore {
             sequence_dirty: false,
             scrub: false,
             usage,
+            swap_writes: None,
             since: None,
             writing: None,
             failing: LogThrottle::default(),
@@ -120,6 +125,22 @@ impl LearnedStore {
         }
     }
 
+    /// The writes to swap that an earlier process booked.
+    pub(super) fn swap_writes(&self) -> Option<Vec<u8>> {
+        let (namespace, key) = paged::STORED;
+        self.store.as_ref()?.get(namespace, key).unwrap_or_else(|error| {
+            tracing::warn!(%error, "earlier writes to swap cannot be read");
+            None
+        })
+    }
+
+    /// Takes the writes to swap of a day, when they changed.
+    pub(super) fn wrote_to_swap(&mut self, writes: Option<Vec<u8>>) {
+        if let Some(writes) = writes.filter(|_| self.store.is_some()) {
+            self.swap_writes = Some(writes);
+        }
+    }
+
     pub(super) fn learned_of_use(&mut self) {
         self.sequence_dirty = self.store.is_some();
     }
@@ -129,6 +150,7 @@ impl LearnedStore {
             && self.stages.dirty.is_empty()
             && !self.sequence_dirty
             && self.usage.is_written()
+            && self.swap_writes.is_none()
     }
 
     /// Takes figures that were measured under the catalog at hand.
@@ -161,7 +183,10 @@ impl LearnedStore {
                 (Some(why), n) => format!("{n} to write, after a failure: {why}"),
                 (None, _) if self.writing.is_some() => "being written".to_owned(),
                 (None, _) if self.is_written() => "up to date".to_owned(),
-                (None, 0) => "what was learned of use to write".to_owned(),
+                (None, 0) if self.sequence_dirty || !self.usage.is_written() => {
+                    "what was learned of use to write".to_owned()
+                }
+                (None, 0) => "writes to swap to write".to_owned(),
                 (None, n) => format!("{n} to write"),
             },
         }
@@ -194,6 +219,7 @@ impl LearnedStore {
                     self.stages.dirty.entry(key).or_insert(times);
                 }
                 self.sequence_dirty |= unwritten.sequence;
+                self.swap_writes = self.swap_writes.take().or(unwritten.swap_writes);
                 self.scrub |= unwritten.scrub;
                 if unwritten.usage {
                     self.usage.write_all_again();
@@ -299,6 +325,7 @@ mod tests {
                 stages: BTreeMap::new(),
                 sequence: false,
                 usage: false,
+                swap_writes: None,
                 scrub: false,
                 why: "no space left".to_owned(),
             })),

@@ -96,6 +96,7 @@ impl Shell {
                     op: id.op,
                     spec: Arc::new(process.clone()),
                     memory_limit: spec.memory_limit,
+                    may_park: spec.may_park(self.engine.config().parking.park),
                     base_dir: self.base_dir.clone(),
                     dependencies: self.dependency_endpoints(id.key),
                     // Before the engine's own deadline, so that the loader can say what the program lacked.

@@ -11,8 +11,9 @@ use super::hooks::footprint_of;
 use super::{Seen, Shell};
 use crate::component_thread;
 use crate::footprint::{self, Figure};
-use crate::message::{Control, MeasuredProcesses};
+use crate::message::{Control, MeasuredProcess, MeasuredProcesses};
 use crate::process::RunningProcess;
+use crate::rungs::paged::{self, Sampled};
 
 /// A new status is made at most this often.
 const STATUS_AGE: Duration = Duration::from_millis(50);
@@ -48,7 +49,12 @@ impl Shell {
         for key in self.seen.keys() {
             let Some(i) = self.slots[key.index()].current() else { continue };
             match i.instance().running() {
-                Some(process) => processes.push((i.id(), Arc::clone(process))),
+                Some(process) => processes.push(Sampled {
+                    id: i.id(),
+                    process: Arc::clone(process),
+                    uses: i.gate().uses(),
+                    is_leased: i.gate().leases() > 0,
+                }),
                 None => builtins.push(i),
             }
         }
@@ -69,23 +75,30 @@ impl Shell {
         }
     }
 
-    fn measure_processes(&mut self, processes: Vec<(IncarnationId, Arc<RunningProcess>)>) {
+    fn measure_processes(&mut self, processes: Vec<Sampled>) {
         self.samples += 1;
-        let is_new = |(id, _): &(IncarnationId, _)| {
+        let is_new = |Sampled { id, .. }: &Sampled| {
             self.taken.footprints.get(&id.key).is_none_or(|f| f.0 != id.op)
         };
         let is_due = self.samples % METER_EVERY == 1 || processes.iter().any(is_new);
         let meter = if is_due { self.meter() } else { None };
         let (control, sampler) = (self.lanes.control(), Arc::clone(&self.sampler));
+        let (paged, wall) = (self.rungs.paged.clone(), self.wall_clock.now());
         tokio::task::spawn_blocking(move || {
-            let sampled_processes: Vec<&RunningProcess> = processes.iter().map(|p| &*p.1).collect();
+            let turns: Vec<u64> = processes.iter().map(|p| p.process.stepping().turns()).collect();
+            let unmapped: Vec<ByteSize> = processes.iter().map(|p| paged.look_at(p)).collect();
+            let sampled_processes: Vec<&RunningProcess> =
+                processes.iter().map(|p| &*p.process).collect();
             // One measurement at a time: the lock is free, and one that panicked left the sampler usable.
             let mut sampler = sampler.lock().unwrap_or_else(PoisonError::into_inner);
             let sampled = sampler.look(&sampled_processes);
-            let rows = processes.into_iter().zip(sampled).filter_map(|((id, process), f)| {
-                let f = f?;
-                process.record_footprint(f.exact);
-                Some((id, f))
+            let swapped = sampled.iter().flatten().map(|f| f.swapped).sum();
+            paged.look(swapped, wall);
+            let rows = processes.into_iter().zip(sampled).zip(unmapped).zip(turns);
+            let rows = rows.filter_map(|(((sampled, footprint), unmapped), turns)| {
+                let (Sampled { id, process, .. }, footprint) = (sampled, footprint?);
+                process.record_footprint(footprint.exact);
+                Some(MeasuredProcess { id, process, footprint, unmapped, turns })
             });
             control.send(Control::MeasuredProcesses(MeasuredProcesses {
                 rows: rows.collect(),
@@ -101,10 +114,19 @@ impl Shell {
         self.taken.own = measured.own;
         let mut own = Vec::with_capacity(measured.rows.len());
         let mut processes = ByteSize::ZERO;
-        for (id, f) in measured.rows {
+        let ram_share = self.rungs.paged.ram_share();
+        for MeasuredProcess { id, process, footprint: f, unmapped, turns } in measured.rows {
             self.taken.footprints.insert(id.key, (id.op, f));
-            processes += f.exact;
-            own.push((id, f.exact));
+            let bytes = match process.stepping().was_paged() {
+                // Bytes that are in swap for a park are booked there.
+                true => f.exact - f.swapped + f.swapped.scaled(ram_share) + unmapped,
+                false => f.exact,
+            };
+            processes += bytes;
+            // The report of a step says what a component holds; a figure of before or from amidst it is none.
+            if process.stepping().is_undisturbed_since(turns) {
+                own.push((id, bytes));
+            }
         }
         self.taken.processes = processes;
         self.taken.external = self.external();
@@ -150,10 +172,15 @@ impl Shell {
         }
         let mut status = self.engine.status(now);
         let mut estimated = Vec::new();
+        let parking = &self.engine.config().parking;
         for c in &mut status.components {
             let catalog = self.engine.catalog();
             let Some(key) = catalog.key(c.id.as_str()) else { continue };
             c.load_stages = self.learned.stages.rows(key, catalog.config_hash(key));
+            let spec = catalog.spec(key);
+            c.parking.why_not =
+                spec.and_then(|spec| paged::reason_against(spec, parking)).map(str::to_owned);
+            self.steps_done.fill_in(key, &mut c.parking);
             let slot = self.slots.get(key.index());
             let Some(i) = slot.and_then(|s| s.current()) else { continue };
             c.leases = i.gate().leases();
@@ -164,6 +191,7 @@ impl Shell {
                 || i.instance().mapped(PoolGrant::shared),
                 |(_, f)| f.resident - f.exact,
             );
+            c.parking.swapped = known.map_or(ByteSize::ZERO, |(_, f)| f.swapped);
             let figure = known.map(|(_, f)| f.figure).unwrap_or_default();
             if figure != Figure::Proportional {
                 estimated.push(format!("{} ({figure})", c.id));
@@ -172,6 +200,7 @@ impl Shell {
         let m = &mut status.memory;
         m.own = Some(self.taken.own);
         m.felt = self.felt.as_ref().map(crate::pressure::Felt::status);
+        m.parking = self.rungs.paged.status(parking, self.wall_clock.now());
         m.cold = self.heap.cold_status();
         m.trims = self.heap.trim_status();
         m.process_limits = match &self.processes {

@@ -9,6 +9,7 @@ use majordomo_engine::Input;
 
 use super::learned_store::Unwritten;
 use super::{SWEEP, Shell};
+use crate::rungs::paged;
 use crate::state::{SEQUENCE, measured, stages};
 use crate::usage::UsageSummary;
 
@@ -40,6 +41,7 @@ impl Shell {
         let usage = self.learned.usage.take_changes();
         let has_usage = !usage.is_empty();
         let scrub = std::mem::take(&mut self.learned.scrub);
+        let swap_writes = self.learned.swap_writes.take();
         let sequence = std::mem::take(&mut self.learned.sequence_dirty)
             .then(|| Arc::clone(self.engine.sequence()));
         self.learned.writing = Some(tokio::task::spawn_blocking(move || {
@@ -53,11 +55,16 @@ impl Shell {
                 let (namespace, key) = (SEQUENCE.0.to_owned(), SEQUENCE.1.to_owned());
                 batch.push(StoreOp::Put { namespace, key, value: sequence.encode(name) });
             }
+            if let Some(value) = &swap_writes {
+                let (namespace, key) = (paged::STORED.0.to_owned(), paged::STORED.1.to_owned());
+                batch.push(StoreOp::Put { namespace, key, value: value.clone() });
+            }
             let written = store.apply(&batch);
             written.and_then(|()| if scrub { store.scrub() } else { Ok(()) }).map_err(|error| {
                 let sequence = sequence.is_some();
                 let why = error.to_string();
-                Unwritten { learned, stages, sequence, usage: has_usage, scrub, why }
+                let usage = has_usage;
+                Unwritten { learned, stages, sequence, usage, swap_writes, scrub, why }
             })
         }));
     }

@@ -3,10 +3,12 @@
 //! Invariant: a step ends with one report, or without one when the unload of its component starts.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{IncarnationId, OpId, Rung, StepId};
 use majordomo_engine::{Input, Offers};
+use majordomo_registry::ComponentSpec;
 
 use super::Shell;
 use super::ladder::OnLadder;
@@ -15,6 +17,21 @@ use crate::message::Control;
 use crate::rungs::{Body, Subject};
 
 impl Shell {
+    /// Finds out whether programs can be parked in swap, where that may have changed, and takes what is to be stored.
+    pub(super) fn look_for_rungs(&mut self) {
+        let park = self.engine.config().parking.park;
+        let catalog = self.engine.catalog();
+        let mut programs = catalog.keys().filter_map(|key| catalog.spec(key));
+        let may_park = |s: &Arc<ComponentSpec>| s.program().is_some() && s.may_park(park);
+        if let Some(loader) = &self.processes
+            && programs.any(may_park)
+        {
+            let control = self.lanes.control();
+            self.rungs.paged.try_if_due(loader, move || control.send(Control::RungsTried));
+        }
+        self.learned.wrote_to_swap(self.rungs.paged.changed_writes());
+    }
+
     /// Reports the rungs on offer to the engine, when they changed.
     pub(super) fn offer_rungs(&mut self) {
         let offers = self.offers();
@@ -25,8 +42,7 @@ impl Shell {
     }
 
     fn offers(&self) -> Offers {
-        let scheduler = self.engine.scheduler();
-        self.rungs.offers(self.engine.catalog(), |key| scheduler.load_time(key))
+        self.rungs.offers(&self.engine, self.wall_clock.now())
     }
 
     /// The same after another configuration, whose budget may have other room for what is parked.
@@ -69,7 +85,9 @@ impl Shell {
         let spec = catalog.spec(id.key)?.clone();
         let own_pool = self.engine.scheduler().pool(id.key);
         let apart_asleep = catalog.apart_asleep(id.key).to_vec();
-        Some(Subject { spec, own_pool, apart_asleep, body: Body::of(self.incarnation(id)?) })
+        let incarnation = self.incarnation(id)?;
+        let uses = incarnation.gate().uses();
+        Some(Subject { spec, own_pool, apart_asleep, uses, body: Body::of(incarnation) })
     }
 
     fn begin_step<R: Send + 'static>(

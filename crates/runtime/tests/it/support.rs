@@ -100,6 +100,7 @@ pub(crate) fn spec(words: &[&str], ready: ReadySpec) -> ProcessSpec {
 pub(crate) fn context(spec: ProcessSpec) -> StartContext {
     StartContext {
         memory_limit: None,
+        may_park: false,
         component: ComponentId::new("c").unwrap(),
         op: OpId(7),
         spec: Arc::new(spec),

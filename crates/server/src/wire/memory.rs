@@ -4,7 +4,7 @@
 use majordomo::{ByteSize, MemoryStatus, Moment, PressureLevel};
 use serde::{Deserialize, Serialize};
 
-use super::ms;
+use super::{Parking, ms};
 
 /// One pool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,6 +72,9 @@ pub struct Memory {
     /// How processes are bounded, and why not better.
     #[serde(default)]
     pub process_limits: String,
+    /// Programs that are parked in swap; none of an older server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parking: Option<Parking>,
 }
 
 /// One bound on the memory that can be had.
@@ -186,6 +189,7 @@ impl Memory {
             trims: m.trims.trims,
             last_trim_ms: m.trims.last_took.map(ms),
             process_limits: m.process_limits.clone(),
+            parking: Some(Parking::from(&m.parking)),
         }
     }
 }

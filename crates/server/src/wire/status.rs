@@ -7,7 +7,7 @@ use majordomo::{ByteSize, ComponentId, ComponentState, Priority, Rung, StatusVal
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Memory, ms};
+use super::{Memory, Parks, ms};
 
 /// The server that answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -231,6 +231,9 @@ pub struct Component {
     /// Where a running program is reached, when it has an address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
+    /// Its parks; none of an older server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parking: Option<Parks>,
 }
 
 /// A stage of a component's loads.
@@ -311,6 +314,7 @@ impl Component {
             load_stages: c.load_stages.iter().map(LoadStage::from).collect(),
             pid: c.pid,
             endpoint: c.endpoint.as_ref().filter(|e| e.url().is_some()).map(Endpoint::from),
+            parking: Some(Parks::from(&c.parking)),
         }
     }
 }

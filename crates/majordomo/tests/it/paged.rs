@@ -1,0 +1,86 @@
+//! Programs whose memory is moved to swap, where the machine offers that: parked for demands, woken by them, and ended there.
+
+use majordomo::{AcquireOptions, CallRequest, ComponentState, Manager, PolicyKind, Rung};
+
+use crate::processes::MARK;
+use crate::support::{World, path, run, status};
+
+/// Fills 60 MiB, and answers each request with the bytes that are still right.
+const HOLDER: &str = r#"x=$(head -c 62914560 /dev/zero | tr '\0' x)
+echo '{"ready":true}'
+while read -r line; do
+    id=${line#*:} id=${id%%,*}
+    case $x in *[!x]*) n=wrong ;; *) n=${#x} ;; esac
+    echo "{\"id\":$id,\"answer\":\"$n\"}"
+done"#;
+const ANSWER: &str = "62914560";
+
+/// A manager of `a`, with further keys, and `b`, of which the budget has room for one; none where this machine parks no program.
+async fn manager(world: &World, more: &str) -> Option<Manager> {
+    world.write("holder.sh", HOLDER);
+    let mark = world.mark();
+    let component = |name: &str, more: &str| {
+        format!(
+            "[components.{name}]\nmemory = \"70MiB\"\ncommand = [\"/bin/sh\", \"holder.sh\"]\ncwd = \".\"\n\
+             env = {{ {MARK} = {mark:?} }}\nprotocol = \"stdio\"\n{more}\n"
+        )
+    };
+    let text = format!(
+        "[manager]\nbudget = \"140MiB\"\npolicy = \"lru\"\nspeculation = false\n{}{}",
+        component("a", more),
+        component("b", "")
+    );
+    world.write("c.toml", &text);
+    let manager = world.manager_of_file("c.toml").await;
+    assert_eq!(manager.config().memory.policy, PolicyKind::Lru);
+    let mut parking = manager.status().await.unwrap().memory.parking.clone();
+    while parking.means.is_none() && parking.why_not.is_none() {
+        tokio::task::yield_now().await;
+        parking = manager.status().await.unwrap().memory.parking.clone();
+    }
+    if let Some(why) = parking.why_not {
+        eprintln!("not tested, since this machine parks no program: {why}");
+        assert!(manager.shutdown(None).await.is_empty());
+        return None;
+    }
+    Some(manager)
+}
+
+async fn call(manager: &Manager, name: &str) -> String {
+    let answer = manager.call(name, &CallRequest::text("?"), AcquireOptions::default()).await;
+    answer.unwrap().text().unwrap()
+}
+
+#[test]
+fn program_is_paged_out_for_a_demand_and_answers_again_after_its_own() {
+    run(async {
+        let world = World::new();
+        let Some(manager) = manager(&world, "").await else { return };
+        assert_eq!(call(&manager, "a").await, ANSWER);
+        let before = status(&manager, "a").await;
+        assert_eq!(call(&manager, "b").await, ANSWER);
+        let parked = status(&manager, "a").await;
+        assert_eq!(parked.state, ComponentState::Down(Rung::Paged), "{:?}", path(&manager, "a"));
+        assert!(parked.booked.0 < before.booked.0 / 2, "{} then {}", before.booked, parked.booked);
+        assert_eq!(call(&manager, "a").await, ANSWER);
+        let woken = status(&manager, "a").await;
+        assert_eq!((woken.pid, woken.loads), (before.pid, 1), "the same process");
+        assert_eq!((woken.parking.parks, woken.parking.wakes), (1, 1));
+        assert_eq!(status(&manager, "b").await.state, ComponentState::Down(Rung::Paged));
+        assert!(manager.shutdown(None).await.is_empty());
+    });
+}
+
+#[test]
+fn component_that_is_never_parked_is_unloaded() {
+    run(async {
+        let world = World::new();
+        let Some(manager) = manager(&world, "park = \"never\"").await else { return };
+        assert_eq!(call(&manager, "a").await, ANSWER);
+        assert_eq!(call(&manager, "b").await, ANSWER);
+        let a = status(&manager, "a").await;
+        assert_eq!(a.state, ComponentState::Down(Rung::Gone));
+        assert_eq!(a.parking.why_not.as_deref(), Some("park = \"never\""));
+        assert!(manager.shutdown(None).await.is_empty());
+    });
+}

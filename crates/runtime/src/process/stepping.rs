@@ -1,0 +1,94 @@
+//! The record of a program's parks and wakes, for the next ones and for measuring.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use majordomo_core::ByteSize;
+use majordomo_paging::WorkingSet;
+
+/// Steps of one program between its rungs.
+#[derive(Debug, Default)]
+pub(crate) struct Stepping {
+    /// Beginnings and ends of steps: odd while one is under way.
+    turns: AtomicU64,
+    was_paged: AtomicBool,
+    record: Mutex<Record>,
+}
+
+/// The pages that a program touches.
+#[derive(Debug, Default)]
+pub(crate) struct Record {
+    /// Those of its answers after earlier wakes, or since its load.
+    pub(crate) pages: Option<WorkingSet>,
+    /// Its uses at its last park.
+    pub(crate) uses: u64,
+    /// Those that were read ahead since it was paged out, as long as they are kept.
+    pub(crate) prefetched: Option<WorkingSet>,
+    /// Looks in a row that found it used since its wake, and not in use.
+    pub(crate) rests: u32,
+    /// Its bytes in swap after it was paged out.
+    pub(crate) swap: ByteSize,
+}
+
+impl Stepping {
+    /// Begins a step; it ends when the value is dropped.
+    pub(crate) fn begin(&self) -> Step<'_> {
+        self.turns.fetch_add(1, Ordering::AcqRel);
+        Step(self)
+    }
+
+    /// Begins a step to the paged rung.
+    pub(crate) fn begin_page_out(&self) -> Step<'_> {
+        let step = self.begin();
+        // Before the memory moves: figures of it from then on are of a program that is in swap.
+        self.was_paged.store(true, Ordering::Release);
+        step
+    }
+
+    /// Whether its memory has been in swap for a park.
+    pub(crate) fn was_paged(&self) -> bool {
+        self.was_paged.load(Ordering::Acquire)
+    }
+
+    /// A number that changes with each beginning and each end of a step.
+    pub(crate) fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Acquire)
+    }
+
+    /// Whether no step was under way, neither now nor at any time since the number was `turns`.
+    pub(crate) fn is_undisturbed_since(&self, turns: u64) -> bool {
+        turns.is_multiple_of(2) && self.turns() == turns
+    }
+
+    pub(crate) fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A step under way.
+#[derive(Debug)]
+pub(crate) struct Step<'a>(&'a Stepping);
+
+impl Drop for Step<'_> {
+    fn drop(&mut self) {
+        self.0.turns.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measurement_that_a_step_overlaps_is_disturbed() {
+        let stepping = Stepping::default();
+        let before = stepping.turns();
+        assert!(stepping.is_undisturbed_since(before));
+        let step = stepping.begin_page_out();
+        let during = stepping.turns();
+        assert!(!stepping.is_undisturbed_since(before) && !stepping.is_undisturbed_since(during));
+        drop(step);
+        assert!(!stepping.is_undisturbed_since(before) && !stepping.is_undisturbed_since(during));
+        assert!(stepping.is_undisturbed_since(stepping.turns()) && stepping.was_paged());
+    }
+}
