@@ -19,12 +19,14 @@ use crate::pagemap::{Page, PageMap, has_ended};
 use crate::pager::Pager;
 use crate::process::Process;
 use crate::range::{Range, in_pieces, total, union};
-use crate::swap::{Swap, written_to_disks};
+use crate::swap::{Swap, swapped_out, written_to_disks};
 use crate::working_set::WorkingSet;
 use crate::{reclaim, second_pass};
 
-/// Paged out at once, so that the limit of time and the room in swap are looked at in between.
-const PIECE: u64 = 16 << 20;
+/// Paged out at once, so that the limit of time is looked at in between, and it shows which pages are written.
+const PIECE: u64 = 512 << 10;
+/// The room in swap is looked at after so many bytes.
+const ROOM_CHECKED_EVERY: u64 = 16 << 20;
 /// Swap with less room than this is full.
 const ROOM: ByteSize = ByteSize::mib(1);
 
@@ -71,13 +73,15 @@ struct Part<'a> {
     own: Vec<Range>,
     /// Pages that were read ahead, and that the program has not touched.
     untouched: Vec<Range>,
+    /// Those of `own` in pieces of which the first pass wrote pages.
+    written: Vec<Range>,
 }
 
 impl Part<'_> {
     /// Pages that may be in the swap cache: of those that were paged out, only pages on their way to a disk.
     fn in_swap_cache(&self, is_on_disk: bool) -> Vec<Range> {
-        let own = if is_on_disk { self.own.as_slice() } else { &[] };
-        union(own.iter().chain(&self.untouched).copied().collect())
+        let written = if is_on_disk { self.written.as_slice() } else { &[] };
+        union(written.iter().chain(&self.untouched).copied().collect())
     }
 }
 
@@ -109,12 +113,13 @@ impl Pager {
         }
         let start = self.start(members, cgroup)?;
         self.check_room(&start.swap, cgroup)?;
-        let parts = self.parts(members, prefetched)?;
+        let mut parts = self.parts(members, prefetched)?;
+        forget_evicted(&mut parts, cgroup.map(|_| start.held.cached));
         let expected: u64 = parts.iter().map(|part| total(&part.own)).sum();
         let mut unproven = 0;
         let mut was_freed = false;
         if self.means.advises {
-            let first = self.first_pass(&parts, cgroup, &limit);
+            let first = self.first_pass(&mut parts, cgroup, &limit);
             let unmapped = expected - Self::kept(&parts);
             if let Err(error) = first
                 && unmapped == 0
@@ -124,7 +129,9 @@ impl Pager {
             let is_on_disk = is_written_to_disk(&start.swap, cgroup, ByteSize(unmapped));
             let passed = self.second_pass(&parts, is_on_disk, &limit);
             was_freed = !is_on_disk || passed.is_some();
-            unproven = if is_on_disk { unmapped - passed.unwrap_or(0).min(unmapped) } else { 0 };
+            let written: u64 = parts.iter().map(|part| total(&part.written)).sum();
+            let passed = passed.unwrap_or(0);
+            unproven = if is_on_disk { written.min(unmapped).saturating_sub(passed) } else { 0 };
         }
         if let Some(cgroup) = cgroup.filter(|c| !was_freed || !reclaim::drops_files(c)) {
             self.reclaim_rest(cgroup, ByteSize(expected), &limit)?;
@@ -181,7 +188,7 @@ impl Pager {
         let own = map.find_in(Mapping::may_be_paged, Page::is_own)?;
         let earlier = prefetched.map_or_else(Vec::new, |set| union(set.ranges(process.pid())));
         let untouched = map.find(&earlier, Page::is_swapped)?;
-        Ok(Part { process, map, own, untouched })
+        Ok(Part { process, map, own, untouched, written: Vec::new() })
     }
 
     /// Whether there is room for another piece.
@@ -191,20 +198,35 @@ impl Pager {
             && cgroup.and_then(reclaim::swap_room).is_none_or(is_room)
     }
 
+    /// Notes the pieces of which the kernel has written pages. The others had not changed since they were read from swap,
+    /// and are free at once.
     fn first_pass(
         &self,
-        parts: &[Part<'_>],
+        parts: &mut [Part<'_>],
         cgroup: Option<&MemoryCgroup>,
         limit: &Limit,
     ) -> Result<(), PagingError> {
+        let mut swapped_out = swapped_out(&self.root);
+        let mut bytes = 0;
         for part in parts {
+            let (process, is_written) = (part.process, &mut part.written);
             let mut failed = None;
             in_pieces(&part.own, PIECE, MAX_RANGES, |piece| {
-                failed = advise(part.process, piece, Advice::PageOut).err();
-                failed.is_none() && !limit.is_over() && self.has_room(cgroup)
+                failed = advise(process, piece, Advice::PageOut).err();
+                let now = self::swapped_out(&self.root);
+                if now.is_none() || now != swapped_out {
+                    is_written.extend_from_slice(piece);
+                }
+                swapped_out = now;
+                bytes += total(piece);
+                let is_due = bytes >= ROOM_CHECKED_EVERY;
+                if is_due {
+                    bytes = 0;
+                }
+                failed.is_none() && !limit.is_over() && (!is_due || self.has_room(cgroup))
             });
             match failed {
-                Some(error) if !has_ended(&error) => return Err(of_process(part.process, error)),
+                Some(error) if !has_ended(&error) => return Err(of_process(process, error)),
                 _ => {}
             }
         }
@@ -316,6 +338,15 @@ fn is_written_to_disk(swap: &Swap, cgroup: Option<&MemoryCgroup>, unmapped: Byte
         Some(cached) if swap.is_mixed() => cached > unmapped.scaled(0.05).max(ROOM),
         None if swap.is_mixed() => swap.used_on_disks() > ByteSize::ZERO,
         _ => swap.is_disk(),
+    }
+}
+
+/// Prefetched pages that the kernel has evicted again would be read from the disk only to be freed. The swap cache of the
+/// cgroup shows whether most of them are still there.
+fn forget_evicted(parts: &mut [Part<'_>], cached: Option<ByteSize>) {
+    let untouched: u64 = parts.iter().map(|part| total(&part.untouched)).sum();
+    if cached.is_some_and(|cached| cached.0 < untouched / 2) {
+        parts.iter_mut().for_each(|part| part.untouched.clear());
     }
 }
 

@@ -178,12 +178,16 @@ const SECTOR: u64 = 512;
 /// Bytes that were swapped out to disks, counted from some time on: all that was swapped out less the writes of zram devices.
 /// None where the kernel does not count them. Only differences mean anything.
 pub(crate) fn written_to_disks(root: &Path, swap: &Swap) -> Option<ByteSize> {
-    let text = fs::read_to_string(root.join("proc/vmstat")).ok()?;
-    let pages: u64 = text.lines().find_map(|l| l.strip_prefix("pswpout "))?.trim().parse().ok()?;
-    let all = pages.saturating_mul(rustix::param::page_size() as u64);
+    let all = swapped_out(root)?.saturating_mul(rustix::param::page_size() as u64);
     let zram = swap.devices.iter().filter(|device| device.kind == SwapKind::Zram);
     let in_zram: u64 = zram.filter_map(|device| sectors_written(root, device)).sum();
     Some(ByteSize(all.saturating_sub(in_zram.saturating_mul(SECTOR))))
+}
+
+/// Pages that were swapped out since the start of the machine; none where the kernel does not count them.
+pub(crate) fn swapped_out(root: &Path) -> Option<u64> {
+    let text = fs::read_to_string(root.join("proc/vmstat")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("pswpout "))?.trim().parse().ok()
 }
 
 /// The seventh figure (the kernel's `block/stat.rst`).
