@@ -198,7 +198,7 @@ impl Pager {
             && cgroup.and_then(reclaim::swap_room).is_none_or(is_room)
     }
 
-    /// Notes the pieces of which the kernel has written pages. The others had not changed since they were read from swap,
+    /// Records the pieces of which the kernel has written pages. The others had not changed since they were read from swap,
     /// and are free at once.
     fn first_pass(
         &self,
