@@ -157,6 +157,8 @@ pub enum EventKind {
         freed: ByteSize,
         /// Bytes of its own pool that it was parked for.
         expected: ByteSize,
+        /// Bytes of other pools that are free, by its declaration.
+        freed_apart: ByteSize,
         /// Bytes of it in swap.
         swapped: ByteSize,
         /// Duration of the park, in microseconds.

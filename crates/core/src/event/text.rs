@@ -73,11 +73,18 @@ impl EventKind {
                     name(*needed_by)
                 )
             }
-            Self::Parked { component, rung, freed, expected, swapped, took_us } => format!(
-                "{}: {rung} in {:.1} ms: {freed} free, {expected} expected, {swapped} in swap",
-                name(*component),
-                *took_us as f64 / 1e3
-            ),
+            Self::Parked { component, rung, freed, expected, freed_apart, swapped, took_us } => {
+                let (name, took) = (name(*component), *took_us as f64 / 1e3);
+                let part = |bytes: &ByteSize, place: &str| match bytes.0 {
+                    0 => String::new(),
+                    _ => format!(", {bytes} {place}"),
+                };
+                let (apart, swap) =
+                    (part(freed_apart, "free in other pools"), part(swapped, "in swap"));
+                format!(
+                    "{name}: {rung} in {took:.1} ms: {freed} free, {expected} expected{apart}{swap}"
+                )
+            }
             Self::Woken { component, rung, took_us } => {
                 format!(
                     "{}: woken from {rung} in {:.1} ms",

@@ -159,12 +159,17 @@ impl Scheduler {
             return false;
         };
         let (key, own) = (id.key, self.pool(id.key));
-        let before = self.entry(key).parking().before().of(own);
+        let all_before = self.entry(key).parking().before();
+        let mut freed_apart: Need =
+            all_before.iter().filter(|(pool, _)| *pool != own && *pool != Need::SWAP).collect();
+        freed_apart.take(&report.held);
+        let before = all_before.of(own);
         step.record(EventKind::Parked {
             component: key,
             rung: under_way.rung,
             freed: before.saturating_sub(report.held.of(own)),
             expected: before.saturating_sub(under_way.expects.of(own)),
+            freed_apart: freed_apart.sum(),
             swapped: report.held.of(Need::SWAP),
             took_us: micros(step.now.since(under_way.began)),
         });

@@ -211,38 +211,17 @@ impl<T: Target> Row<T> for Key<T> {
                 set(target, probe);
             }
             Kind::Trim(set) => {
-                if let Some(suggestion) = as_http(report, name, node) {
-                    return mismatch(report, &name, node, "a table of keys", Some(suggestion));
-                }
-                let before = report.n_added();
-                let mut trim = Default::default();
-                fill(report, &name, node, TRIM, &mut trim);
-                // A reported problem in the table must not be reported as a missing key too.
-                if report.n_added() == before {
+                if let Some(trim) = way(report, name, node, TRIM) {
                     set(target, trim);
                 }
             }
             Kind::Step(set) => {
-                if let Some(suggestion) = as_http(report, name, node) {
-                    return mismatch(report, &name, node, "a table of keys", Some(suggestion));
-                }
-                let before = report.n_added();
-                let mut step = Default::default();
-                fill(report, &name, node, STEP, &mut step);
-                // A reported problem in the table must not be reported as a missing key too.
-                if report.n_added() == before {
+                if let Some(step) = way(report, name, node, STEP) {
                     set(target, step);
                 }
             }
             Kind::Stop(set) => {
-                if let Some(suggestion) = as_http(report, name, node) {
-                    return mismatch(report, &name, node, "a table of keys", Some(suggestion));
-                }
-                let before = report.n_added();
-                let mut stop = Default::default();
-                fill(report, &name, node, STOP, &mut stop);
-                // A reported problem in the table must not be reported as a missing key too.
-                if report.n_added() == before {
+                if let Some(stop) = way(report, name, node, STOP) {
                     set(target, stop);
                 }
             }
@@ -253,4 +232,21 @@ impl<T: Target> Row<T> for Key<T> {
             }
         }
     }
+}
+
+/// A table that states one of several ways; none when something in it was reported, which must not be reported as missing too.
+fn way<D: Target + Default>(
+    report: &mut Report<'_>,
+    name: &str,
+    node: &Node<'_>,
+    keys: &'static [Key<D>],
+) -> Option<D> {
+    if let Some(suggestion) = as_http(report, name, node) {
+        mismatch(report, &name, node, "a table of keys", Some(suggestion));
+        return None;
+    }
+    let before = report.n_added();
+    let mut draft = D::default();
+    fill(report, &name, node, keys, &mut draft);
+    (report.n_added() == before).then_some(draft)
 }

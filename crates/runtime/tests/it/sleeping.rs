@@ -147,6 +147,14 @@ impl World {
         self.log(name).iter().filter(|line| line.contains(words)).count()
     }
 
+    /// The texts of all events.
+    fn events(&self) -> Vec<String> {
+        let catalog = self.host.catalog();
+        let name = |key| catalog.id(key).to_string();
+        let records = self.host.events().tail(usize::MAX);
+        records.iter().map(|record| record.kind.text(&name)).collect()
+    }
+
     async fn unload(&self, name: &str) {
         let key = self.host.key(name).unwrap();
         self.host.operate(key, OperatorAction::Unload { force: false }).await.unwrap();
@@ -197,6 +205,10 @@ async fn program_sleeps_by_requests_for_another_demand_and_keeps_process_address
     assert!(measured >= ByteSize::mib(24), "what moved to main memory is measured: {measured}");
     assert!(asleep.booked >= measured, "and booked: {}", asleep.booked);
     assert_eq!(client.get("/v1/models"), "503", "its connection is served all the while");
+    let parked = "chat: asleep in ";
+    let events: Vec<String> = world.events();
+    let event = events.iter().find(|event| event.starts_with(parked)).unwrap();
+    assert!(event.ends_with("expected, 1 GiB free in other pools"), "{event}");
 
     let lease = world.lease("chat").await;
     let awake = world.status("chat").await;

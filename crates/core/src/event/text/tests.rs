@@ -55,6 +55,7 @@ fn event_after(kind: &EventKind) -> Option<EventKind> {
             rung: Rung::Paged,
             freed: SIZE,
             expected: SIZE,
+            freed_apart: SIZE,
             swapped: SIZE,
             took_us: 1_500,
         },
