@@ -61,6 +61,7 @@ mod tests {
             rung: Rung::Paged,
             freed: ByteSize::ZERO,
             expected: ByteSize::ZERO,
+            freed_apart: ByteSize::ZERO,
             swapped: ByteSize::ZERO,
             took_us: 7,
         });
