@@ -41,6 +41,9 @@ impl Pager {
     /// only before. Pages come into the swap cache, which is RAM, and are mapped when
     /// the program touches them.
     ///
+    /// Without the right to advise, pages are read instead, which maps them. Then nothing is read without a set, so that the
+    /// first record has only pages that the program touched by itself.
+    ///
     /// # Errors
     /// When all processes have ended, or it is not permitted.
     pub fn page_in(
@@ -55,6 +58,7 @@ impl Pager {
         let (mut lives, mut within_limit) = (false, true);
         for process in members.iter().filter(|process| !process.has_ended()) {
             let ranges = match set {
+                None if !self.means.advises => Vec::new(),
                 // Not looked up first: the device starts at once, and a range that is gone is refused.
                 Some(set) => set.ranges(process.pid()),
                 None => match self.swapped(process) {

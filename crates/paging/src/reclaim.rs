@@ -35,14 +35,23 @@ pub(crate) fn drops_files(cgroup: &MemoryCgroup) -> bool {
     cgroup.version() == CgroupVersion::V1
 }
 
-/// Reclaims about so many bytes: v1 all that it can.
+/// Reclaims about so many bytes: v1 all that it can, several times if need be, since pages that were touched lately survive
+/// the first time.
 ///
 /// # Errors
 /// When the file cannot be written. That less was reclaimed is no error.
 pub(crate) fn reclaim(cgroup: &MemoryCgroup, bytes: ByteSize, limit: &Limit) -> io::Result<()> {
     let path = file(cgroup);
     if cgroup.version() == CgroupVersion::V1 {
-        return fs::write(path, "0");
+        let usage = || cgroup.usage().unwrap_or_default();
+        let goal = usage() - bytes.scaled(0.9);
+        for _ in 0..MAX_REFUSALS {
+            fs::write(&path, "0")?;
+            if usage() <= goal || limit.is_over() {
+                break;
+            }
+        }
+        return Ok(());
     }
     let (mut left, mut refusals) = (bytes.0, 0);
     let mut only_anonymous = true;
