@@ -17,7 +17,7 @@ use majordomo_core::{
 use majordomo_engine::{ParkReport, RungOffer, WakeReport};
 use majordomo_memory::{LimitChoice, choose_limits, has_swap, written_to_swap};
 use majordomo_paging::{NotOffered, NotOfferedKind, Pager, Swap, try_paging};
-use majordomo_registry::{Catalog, ComponentSpec};
+use majordomo_registry::{Catalog, PoolSpec};
 
 use super::Subject;
 use crate::process::{ProcessLoader, RunningProcess};
@@ -179,7 +179,7 @@ impl Paged {
             return Vec::new();
         }
         let rows = catalog.keys().filter(|key| {
-            catalog.spec(*key).is_some_and(|spec| reason_against(spec, config).is_none())
+            catalog.spec(*key).is_some() && reason_against(catalog, *key, config).is_none()
         });
         let offer = |key| RungOffer { key, rung: Rung::Paged, figures: rates.figures(bytes(key)) };
         rows.map(offer).collect()
@@ -279,15 +279,55 @@ fn in_words(pager: &Pager, swap: &Swap) -> String {
 const ROOM_STEPS: u64 = 256;
 
 /// Why a component is not parked here, whatever the machine offers.
-pub(crate) fn reason_against(spec: &ComponentSpec, config: &ParkingConfig) -> Option<&'static str> {
+pub(crate) fn reason_against(
+    catalog: &Catalog,
+    key: ComponentKey,
+    config: &ParkingConfig,
+) -> Option<String> {
+    let spec = catalog.spec(key)?;
+    let is_elsewhere = |pool: &&PoolSpec| pool.name == spec.pool && pool.declared;
     if !spec.may_park(config.park) {
-        return Some("park = \"never\"");
+        return Some("park = \"never\"".to_owned());
     }
     if spec.priority == Priority::Core {
-        return Some("it is CORE");
+        return Some("it is CORE".to_owned());
     }
     if spec.program().is_none() {
-        return Some("it is no program of the manager's own");
+        return Some("it is no program of the manager's own".to_owned());
     }
-    None
+    let pool = catalog.pools().iter().find(is_elsewhere)?;
+    Some(format!("its memory is in {}, which is no main memory", pool.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use majordomo_core::ParkChoice;
+    use majordomo_registry::ComponentSpec;
+
+    #[test]
+    fn program_in_main_memory_is_parked_unless_its_configuration_forbids_it() {
+        let program = |name: &str| ComponentSpec::process(name, &["x"]).unwrap();
+        let specs = vec![
+            program("plain"),
+            program("core").priority(Priority::Core),
+            program("never").park(ParkChoice::Never),
+            program("card").pool("gpu"),
+            ComponentSpec::builtin("builtin").unwrap(),
+        ];
+        let gpu = PoolSpec { name: "gpu".into(), budget: None, declared: true };
+        let catalog = Catalog::build(specs, vec![gpu], None).unwrap();
+        let against = |name: &str, park| {
+            let config = ParkingConfig { park, ..ParkingConfig::default() };
+            reason_against(&catalog, catalog.key(name).unwrap(), &config)
+        };
+        assert_eq!(against("plain", ParkChoice::Auto), None);
+        for (name, word) in
+            [("core", "CORE"), ("never", "never"), ("card", "gpu"), ("builtin", "program")]
+        {
+            let why = against(name, ParkChoice::Auto).unwrap();
+            assert!(why.contains(word), "{name}: {why}");
+        }
+        assert!(against("plain", ParkChoice::Never).is_some());
+    }
 }

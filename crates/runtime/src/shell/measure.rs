@@ -177,9 +177,7 @@ impl Shell {
             let catalog = self.engine.catalog();
             let Some(key) = catalog.key(c.id.as_str()) else { continue };
             c.load_stages = self.learned.stages.rows(key, catalog.config_hash(key));
-            let spec = catalog.spec(key);
-            c.parking.why_not =
-                spec.and_then(|spec| paged::reason_against(spec, parking)).map(str::to_owned);
+            c.parking.why_not = paged::reason_against(catalog, key, parking);
             self.steps_done.fill_in(key, &mut c.parking);
             let slot = self.slots.get(key.index());
             let Some(i) = slot.and_then(|s| s.current()) else { continue };

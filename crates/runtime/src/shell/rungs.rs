@@ -85,9 +85,10 @@ impl Shell {
         let spec = catalog.spec(id.key)?.clone();
         let own_pool = self.engine.scheduler().pool(id.key);
         let apart_asleep = catalog.apart_asleep(id.key).to_vec();
+        let apart = catalog.apart(id.key).to_vec();
         let incarnation = self.incarnation(id)?;
         let uses = incarnation.gate().uses();
-        Some(Subject { spec, own_pool, apart_asleep, uses, body: Body::of(incarnation) })
+        Some(Subject { spec, own_pool, apart_asleep, apart, uses, body: Body::of(incarnation) })
     }
 
     fn begin_step<R: Send + 'static>(

@@ -31,6 +31,7 @@ impl Paged {
     ) -> Result<ParkReport, String> {
         let (process, pager) = (self.process(subject)?, self.pager_or_reason()?);
         let (uses, own_pool, paged) = (subject.uses, subject.own_pool, self.clone());
+        let apart: Need = subject.apart.iter().copied().collect();
         blocking(move || {
             let members = open_members(&process);
             if members.is_empty() {
@@ -50,7 +51,8 @@ impl Paged {
             if let Some(rates) = &mut paged.machine().rates {
                 rates.parked(out.freed, out.took);
             }
-            let mut held = Need::new();
+            // Memory on a card stays there.
+            let mut held = apart;
             held.add(own_pool, out.after.ram());
             held.add(Need::SWAP, out.after.swap);
             Ok(ParkReport { held })
