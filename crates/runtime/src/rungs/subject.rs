@@ -22,7 +22,7 @@ pub(crate) struct Subject {
     pub(crate) own_pool: usize,
     /// The declared bytes of other pools while it sleeps.
     pub(crate) apart_asleep: Vec<(usize, ByteSize)>,
-    /// The declared bytes of other pools while it is in use, which a page-out leaves where they are.
+    /// The declared bytes of other pools while it is in use, which a page-out does not move.
     pub(crate) apart: Vec<(usize, ByteSize)>,
     /// How often it was used so far.
     pub(crate) uses: u64,
