@@ -27,12 +27,18 @@ pub(crate) fn run_beside_product(
     name: &str,
     arguments: &[OsString],
 ) -> Result<ExitCode> {
+    build_product(project)?;
+    run(project, name, arguments)
+}
+
+/// Builds the product's program, which commands find beside `majordomo-lab`.
+pub(crate) fn build_product(project: &Project) -> Result<()> {
     let sh = Shell::new()?;
     sh.change_dir(&project.root);
     cmd!(sh, "cargo build --quiet --release --package majordomo-cli --bin majordomo")
         .quiet()
         .run()?;
-    run(project, name, arguments)
+    Ok(())
 }
 
 /// Builds the program and returns its path.

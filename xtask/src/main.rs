@@ -33,7 +33,7 @@ use crate::project::Project;
 )]
 mod flags {
     xflags::xflags! {
-        /// The project's chores. `stress`, `planted`, `hog`, `footprint`, `intents`, `replay` and `pretrain` build majordomo-lab in
+        /// The project's chores. `stress`, `planted`, `park-cycles`, `hog`, `footprint`, `intents`, `replay` and `pretrain` build majordomo-lab in
         /// release mode and hand it every argument that follows. `assistant` prepares, serves and measures an assistant of public
         /// packages (`cargo xtask assistant --help`).
         cmd xtask {
@@ -86,6 +86,7 @@ const HANDED_ON: &[(&str, HandedOn)] = &[
     ("footprint", lab::run_beside_product),
     ("hog", lab::run),
     ("intents", lab::run),
+    ("park-cycles", lab::run_beside_product),
     ("planted", lab::run),
     ("pretrain", lab::run),
     ("replay", lab::run),

@@ -93,6 +93,12 @@ const STAGES: &[Stage] = &[
         run: assistant_day,
     },
     Stage {
+        name: "park-cycles",
+        about: "20 parks and wakes of real programs; skipped where the machine offers no paging",
+        subject: Some(("crates/lab/", "ParkCycles")),
+        run: park_cycles,
+    },
+    Stage {
         name: "soak",
         about: "3 minutes of a real manager under faults of every kind",
         subject: Some(("crates/lab/", "SoakSubject")),
@@ -338,6 +344,17 @@ fn simulated(context: &Context<'_>) -> Result<Closing> {
 
 fn assistant_day(context: &Context<'_>) -> Result<Closing> {
     assistant::short(context.project)
+}
+
+fn park_cycles(context: &Context<'_>) -> Result<Closing> {
+    let sh = &context.sh;
+    let lab = lab::build(context.project)?;
+    lab::build_product(context.project)?;
+    let offered = cmd!(sh, "{lab} park-cycles --offered").read()?;
+    match offered.strip_prefix("not offered: ") {
+        Some(why) => Closing::skip(why, false),
+        None => child::run(cmd!(sh, "{lab} park-cycles --cycles 20")),
+    }
 }
 
 fn soak(context: &Context<'_>) -> Result<Closing> {

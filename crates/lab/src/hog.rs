@@ -15,7 +15,7 @@ use anyhow::{Context, bail, ensure};
 use majordomo_core::ByteSize;
 use majordomo_memory::{LimitChoice, choose_limits};
 
-pub(crate) use locked::{LockedArgs, run as locked};
+pub(crate) use locked::{LockedArgs, lock_all, run as locked};
 use observe::Run;
 
 /// Arguments of `hog`.

@@ -6,6 +6,7 @@
 
 mod assistant;
 mod closed;
+mod cycles;
 mod footprint;
 mod hog;
 mod intents;
@@ -40,6 +41,8 @@ enum Command {
     Footprint(footprint::Args),
     /// Let a program take memory fast beside a manager in a cgroup: does a process die?
     Hog(hog::Args),
+    /// Park and wake real programs many times: is a request lost, does a program die, does anything grow?
+    ParkCycles(cycles::Args),
     /// Score the intent predictor on labelled texts
     Intents(intents::Args),
     /// Train the table of n-grams that ships with the predictor
@@ -67,6 +70,9 @@ enum Command {
     /// Be a program that opens its port late
     #[command(hide = true)]
     Late(readiness::LateArgs),
+    /// Be a program that is parked and woken
+    #[command(hide = true)]
+    ParkSubject(cycles::subject::Args),
     /// Be the hog beside a measurement
     #[command(hide = true)]
     LockedHog(hog::LockedArgs),
@@ -99,6 +105,10 @@ fn main() -> ExitCode {
         Command::Serve(args) => assistant::stand_in::serve(&args),
         Command::Late(args) => readiness::late(&args),
         Command::Answer(args) => return assistant::stand_in::answer(&args),
+        Command::ParkCycles(args) => {
+            return cycles::run(&args).unwrap_or_else(|error| failed(&error));
+        }
+        Command::ParkSubject(args) => cycles::subject::run(&args),
         Command::LockedHog(args) => hog::locked(&args),
         Command::Component(args) => return soak::component::run(&args),
     };

@@ -9,16 +9,16 @@ fn read(clock: ClockId) -> f64 {
 }
 
 /// Seconds of a clock that only rises.
-pub(super) fn seconds() -> f64 {
+pub(crate) fn seconds() -> f64 {
     read(ClockId::Monotonic)
 }
 
 /// CPU seconds that this thread used since its start.
-pub(super) fn thread_cpu_seconds() -> f64 {
+pub(crate) fn thread_cpu_seconds() -> f64 {
     read(ClockId::ThreadCPUTime)
 }
 
 /// The wall clock.
-pub(super) fn wall() -> WallSeconds {
+pub(crate) fn wall() -> WallSeconds {
     WallSeconds(clock_gettime(ClockId::Realtime).tv_sec)
 }

@@ -6,11 +6,11 @@ use tokio::sync::watch;
 
 /// Whether this program was interrupted.
 #[derive(Clone, Debug)]
-pub(super) struct Interrupt(watch::Receiver<bool>);
+pub(crate) struct Interrupt(watch::Receiver<bool>);
 
 impl Interrupt {
     /// Listens from now on.
-    pub(super) fn listen() -> anyhow::Result<Self> {
+    pub(crate) fn listen() -> anyhow::Result<Self> {
         let mut interrupt =
             signal(SignalKind::interrupt()).context("interrupts cannot be heard")?;
         let mut end = signal(SignalKind::terminate()).context("signals cannot be heard")?;
@@ -28,12 +28,12 @@ impl Interrupt {
         Ok(Self(receiver))
     }
 
-    pub(super) fn is_raised(&self) -> bool {
+    pub(crate) fn is_raised(&self) -> bool {
         *self.0.borrow()
     }
 
     /// Waits for it. Cancel safe.
-    pub(super) async fn raised(&self) {
+    pub(crate) async fn raised(&self) {
         let mut receiver = self.0.clone();
         // The sender lives as long as the runtime.
         let _ = receiver.wait_for(|raised| *raised).await;

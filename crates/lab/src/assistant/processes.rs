@@ -53,22 +53,22 @@ fn row(line: &str) -> Option<Row> {
 
 /// Proportional set sizes at one moment, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     /// The sum of each component's processes, by its name, with memory that is swapped out.
-    pub(super) components: BTreeMap<String, u64>,
+    pub(crate) components: BTreeMap<String, u64>,
     /// The part of it that is swapped out.
-    pub(super) swapped: u64,
+    pub(crate) swapped: u64,
     /// The manager's process.
-    pub(super) manager: u64,
+    pub(crate) manager: u64,
     /// The process that ends components when the manager is killed.
-    pub(super) guard: u64,
+    pub(crate) guard: u64,
     /// The part of the manager and the guard that no file holds.
-    pub(super) own_anonymous: u64,
+    pub(crate) own_anonymous: u64,
 }
 
 impl Memory {
     /// All components.
-    pub(super) fn sum(&self) -> u64 {
+    pub(crate) fn sum(&self) -> u64 {
         self.components.values().sum()
     }
 }
@@ -84,7 +84,7 @@ struct Pss {
 
 /// Follows the processes below a server.
 #[derive(Debug)]
-pub(super) struct Processes {
+pub(crate) struct Processes {
     proc: PathBuf,
     server: i32,
     ticks_per_second: f64,
@@ -97,7 +97,7 @@ pub(super) struct Processes {
 }
 
 impl Processes {
-    pub(super) fn new(server: u32) -> Self {
+    pub(crate) fn new(server: u32) -> Self {
         Self {
             proc: PathBuf::from("/proc"),
             server: i32::try_from(server).unwrap_or(0),
@@ -109,7 +109,7 @@ impl Processes {
     }
 
     /// Names the component of a first process.
-    pub(super) fn name(&mut self, pid: i32, component: &str) {
+    pub(crate) fn name(&mut self, pid: i32, component: &str) {
         self.names.insert(pid, component.to_owned());
     }
 
@@ -199,7 +199,7 @@ impl Processes {
     }
 
     /// The memory now.
-    pub(super) fn memory(&mut self) -> Memory {
+    pub(crate) fn memory(&mut self) -> Memory {
         self.look_at_threads();
         let mut memory = Memory::default();
         for (row, owner) in self.family() {
@@ -223,7 +223,7 @@ impl Processes {
     }
 
     /// CPU time and I/O since the start of the server.
-    pub(super) fn used(&mut self) -> Used {
+    pub(crate) fn used(&mut self) -> Used {
         let (mut components, mut manager) = (0, 0);
         let mut sum = Io::default();
         self.look_at_threads();
@@ -247,7 +247,7 @@ impl Processes {
     }
 
     /// The processes of components that were seen and still run, each with its component.
-    pub(super) fn survivors(&self) -> Vec<(i32, String)> {
+    pub(crate) fn survivors(&self) -> Vec<(i32, String)> {
         let rows = self.rows();
         let lives = |pid: &i32, start: u64| {
             rows.get(pid).is_some_and(|row| row.start == start && !row.is_zombie)
@@ -258,7 +258,7 @@ impl Processes {
 }
 
 /// The mean number of runnable tasks over the last minute.
-pub(super) fn load_average() -> f64 {
+pub(crate) fn load_average() -> f64 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0.0)
 }

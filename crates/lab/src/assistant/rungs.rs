@@ -7,25 +7,25 @@ use super::figures::quantile;
 
 /// Counts, bytes and times of rungs; all zero where none is offered.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Rungs {
-    pub(super) parks: u64,
-    pub(super) wakes: u64,
+pub(crate) struct Rungs {
+    pub(crate) parks: u64,
+    pub(crate) wakes: u64,
     /// Wakes and parks that ended in an unload instead.
-    pub(super) falls: u64,
+    pub(crate) falls: u64,
     /// Components that are not parked any more, because steps failed too often.
-    pub(super) given_up: u64,
+    pub(crate) given_up: u64,
     /// Bytes that parks freed, and those that they were booked to free.
-    pub(super) freed: u64,
-    pub(super) expected: u64,
+    pub(crate) freed: u64,
+    pub(crate) expected: u64,
     /// Bytes that parked components have in swap, summed over parks.
-    pub(super) swapped: u64,
-    pub(super) park_ms: Vec<f64>,
-    pub(super) wake_ms: Vec<f64>,
+    pub(crate) swapped: u64,
+    pub(crate) park_ms: Vec<f64>,
+    pub(crate) wake_ms: Vec<f64>,
 }
 
 impl Rungs {
     /// Takes in an event with its members.
-    pub(super) fn take(&mut self, event: &str, more: &Map<String, Value>) {
+    pub(crate) fn take(&mut self, event: &str, more: &Map<String, Value>) {
         let number = |key: &str| more.get(key).and_then(Value::as_u64).unwrap_or(0);
         let word = |key: &str| more.get(key).and_then(Value::as_str).unwrap_or_default();
         let took_ms = || number("took_us") as f64 / 1e3;
@@ -52,7 +52,7 @@ impl Rungs {
     }
 
     /// Adds another run.
-    pub(super) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.parks += other.parks;
         self.wakes += other.wakes;
         self.falls += other.falls;
@@ -65,13 +65,13 @@ impl Rungs {
     }
 
     /// The share of the bytes booked as freed that were freed; none where nothing was parked.
-    pub(super) fn freed_share(&self) -> Option<f64> {
+    pub(crate) fn freed_share(&self) -> Option<f64> {
         (self.expected > 0).then(|| self.freed as f64 / self.expected as f64)
     }
 }
 
 /// The median of times; none without one.
-pub(super) fn median(times: &[f64]) -> Option<f64> {
+pub(crate) fn median(times: &[f64]) -> Option<f64> {
     let mut sorted = times.to_vec();
     sorted.sort_by(f64::total_cmp);
     (!sorted.is_empty()).then(|| quantile(&sorted, 0.5))

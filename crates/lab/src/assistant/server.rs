@@ -22,7 +22,7 @@ const STOP: Duration = Duration::from_secs(25);
 
 /// A file that is removed when it is dropped.
 #[derive(Debug)]
-pub(super) struct TemporaryFile(pub(super) PathBuf);
+pub(crate) struct TemporaryFile(pub(crate) PathBuf);
 
 impl Drop for TemporaryFile {
     fn drop(&mut self) {
@@ -33,15 +33,15 @@ impl Drop for TemporaryFile {
 
 /// Where a server is started.
 #[derive(Clone, Debug)]
-pub(super) struct Place<'a> {
+pub(crate) struct Place<'a> {
     /// The program `majordomo`.
-    pub(super) program: &'a Path,
-    pub(super) state: &'a Path,
-    pub(super) socket: &'a Path,
+    pub(crate) program: &'a Path,
+    pub(crate) state: &'a Path,
+    pub(crate) socket: &'a Path,
     /// Its output.
-    pub(super) log: &'a Path,
+    pub(crate) log: &'a Path,
     /// The file of a memory group that takes its process id; its components are born into the group.
-    pub(super) members: Option<&'a Path>,
+    pub(crate) members: Option<&'a Path>,
 }
 
 /// Enters a memory group and becomes the program.
@@ -58,17 +58,17 @@ impl Place<'_> {
 
 /// A running server.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub(super) pid: u32,
-    pub(super) address: Address,
-    pub(super) client: Client,
+    pub(crate) pid: u32,
+    pub(crate) address: Address,
+    pub(crate) client: Client,
     _configuration: TemporaryFile,
 }
 
 impl Server {
     /// Starts and waits until every CORE component is ready.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         place: Place<'_>,
         configuration: TemporaryFile,
     ) -> anyhow::Result<Self> {
@@ -119,7 +119,7 @@ impl Server {
     }
 
     /// Stops the server and waits for its end.
-    pub(super) async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         if let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
             // It may have ended by itself.
             let _ = kill_process(pid, Signal::TERM);

@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 
 /// Bytes that a process and the children that it reaped moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Io {
+pub(crate) struct Io {
     /// Returned by read calls, from the page cache or a disk; mapped files are not among them.
-    pub(super) read: u64,
+    pub(crate) read: u64,
     /// Read from a disk.
-    pub(super) disk_read: u64,
+    pub(crate) disk_read: u64,
     /// Written to a disk, or to be written.
-    pub(super) disk_written: u64,
+    pub(crate) disk_written: u64,
 }
 
 /// Reads the text of `/proc/PID/io`.
-pub(super) fn io(text: &str) -> Io {
+pub(crate) fn io(text: &str) -> Io {
     let field = |name: &str| {
         let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": "));
         line.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
@@ -26,14 +26,14 @@ pub(super) fn io(text: &str) -> Io {
 }
 
 impl Io {
-    pub(super) fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.read += other.read;
         self.disk_read += other.disk_read;
         self.disk_written += other.disk_written;
     }
 
     /// The part since an earlier reading.
-    pub(super) fn since(self, earlier: Self) -> Self {
+    pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
             read: self.read.saturating_sub(earlier.read),
             disk_read: self.disk_read.saturating_sub(earlier.disk_read),
@@ -46,14 +46,14 @@ impl Io {
 /// which the system adds to the process alone. A thread that begins and ends between two looks is
 /// missed.
 #[derive(Debug, Default)]
-pub(super) struct Threads {
+pub(crate) struct Threads {
     living: BTreeMap<i32, Io>,
     ended: Io,
 }
 
 impl Threads {
     /// Takes in the threads that live now.
-    pub(super) fn take(&mut self, living: BTreeMap<i32, Io>) {
+    pub(crate) fn take(&mut self, living: BTreeMap<i32, Io>) {
         for (id, io) in std::mem::replace(&mut self.living, living) {
             if !self.living.contains_key(&id) {
                 self.ended.add(io);
@@ -61,7 +61,7 @@ impl Threads {
         }
     }
 
-    pub(super) fn sum(&self) -> Io {
+    pub(crate) fn sum(&self) -> Io {
         let mut sum = self.ended;
         self.living.values().for_each(|io| sum.add(*io));
         sum
@@ -70,19 +70,19 @@ impl Threads {
 
 /// Sums since the start of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Used {
+pub(crate) struct Used {
     /// CPU seconds of components, also of ended ones.
-    pub(super) components_cpu_s: f64,
+    pub(crate) components_cpu_s: f64,
     /// CPU seconds of the manager and its guard.
-    pub(super) manager_cpu_s: f64,
+    pub(crate) manager_cpu_s: f64,
     /// Of components, also of ended ones, and the guard.
-    pub(super) components_io: Io,
-    pub(super) manager_io: Io,
+    pub(crate) components_io: Io,
+    pub(crate) manager_io: Io,
 }
 
 impl Used {
     /// The part since an earlier reading.
-    pub(super) fn since(self, earlier: Self) -> Self {
+    pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
             components_cpu_s: (self.components_cpu_s - earlier.components_cpu_s).max(0.0),
             manager_cpu_s: (self.manager_cpu_s - earlier.manager_cpu_s).max(0.0),
