@@ -12,6 +12,7 @@ mod driver;
 mod growth;
 pub(crate) mod subject;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -76,6 +77,7 @@ struct Outcome {
     asked_cycles: u64,
     loads: u64,
     rungs: Rungs,
+    of_components: BTreeMap<String, Rungs>,
     falls: Vec<String>,
     deaths: Vec<String>,
     tally: Tally,
@@ -127,6 +129,15 @@ impl Outcome {
             println!(
                 "median wake {wake:.1} ms, median park {:.1} ms; {freed:.1} % of the bytes booked as freed were freed",
                 median(&self.rungs.park_ms).unwrap_or(0.0)
+            );
+        }
+        for (name, rungs) in &self.of_components {
+            let freed = rungs.freed_share().map_or(0.0, |share| 100.0 * share);
+            println!(
+                "  {name}: {} parks, {freed:.0} % of the bytes booked, {} MiB each; {} fell through",
+                rungs.parks,
+                (rungs.freed / rungs.parks.max(1)) >> 20,
+                rungs.falls
             );
         }
         println!(
@@ -291,6 +302,7 @@ async fn drive(
         asked_cycles: args.cycles,
         loads: seen.loads,
         rungs: seen.rungs.clone(),
+        of_components: seen.of_components.clone(),
         falls: seen.falls.clone(),
         deaths: seen.deaths.clone(),
         tally: driver.tally,
@@ -324,6 +336,7 @@ mod tests {
             asked_cycles: 20,
             loads: 6,
             rungs: Rungs::default(),
+            of_components: BTreeMap::new(),
             falls: Vec::new(),
             deaths: Vec::new(),
             tally: Tally::default(),

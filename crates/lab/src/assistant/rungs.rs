@@ -17,6 +17,8 @@ pub(crate) struct Rungs {
     /// Bytes that parks freed, and those that they were booked to free.
     pub(crate) freed: u64,
     pub(crate) expected: u64,
+    /// Bytes freed without those beyond the booking of their park, so that one park does not make up for another.
+    pub(crate) covered: u64,
     /// Bytes that parked components have in swap, summed over parks.
     pub(crate) swapped: u64,
     pub(crate) park_ms: Vec<f64>,
@@ -34,6 +36,7 @@ impl Rungs {
                 self.parks += 1;
                 self.freed += number("freed");
                 self.expected += number("expected");
+                self.covered += number("freed").min(number("expected"));
                 self.swapped += number("swapped");
                 self.park_ms.push(took_ms());
             }
@@ -59,14 +62,15 @@ impl Rungs {
         self.given_up += other.given_up;
         self.freed += other.freed;
         self.expected += other.expected;
+        self.covered += other.covered;
         self.swapped += other.swapped;
         self.park_ms.extend(&other.park_ms);
         self.wake_ms.extend(&other.wake_ms);
     }
 
-    /// The share of the bytes booked as freed that were freed; none where nothing was parked.
+    /// The share of the bytes booked as freed that were freed, each park for itself; none where nothing was booked.
     pub(crate) fn freed_share(&self) -> Option<f64> {
-        (self.expected > 0).then(|| self.freed as f64 / self.expected as f64)
+        (self.expected > 0).then(|| self.covered as f64 / self.expected as f64)
     }
 }
 
@@ -89,7 +93,7 @@ mod tests {
             rungs.take(event, more.as_object().unwrap());
         };
         take("parked", json!({"freed": 90, "expected": 100, "swapped": 80, "took_us": 7_000}));
-        take("parked", json!({"freed": 100, "expected": 100, "swapped": 90, "took_us": 3_000}));
+        take("parked", json!({"freed": 150, "expected": 100, "swapped": 90, "took_us": 3_000}));
         for took_us in [9_000, 1_000, 5_000] {
             take("woken", json!({"took_us": took_us}));
         }
@@ -102,7 +106,7 @@ mod tests {
         assert_eq!((median(&rungs.wake_ms), median(&rungs.park_ms)), (Some(5.0), Some(3.0)));
         let mut both = rungs.clone();
         both.add(&rungs);
-        assert_eq!((both.wakes, both.wake_ms.len(), both.freed), (6, 6, 380));
+        assert_eq!((both.wakes, both.wake_ms.len(), both.freed, both.covered), (6, 6, 480, 380));
         assert_eq!((median(&[]), Rungs::default().freed_share()), (None, None));
     }
 }

@@ -1,5 +1,6 @@
 //! Events of the server: parks and wakes, and deaths that no request asked for.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use majordomo_server::client::Streamed;
@@ -19,6 +20,8 @@ const FAULTS: [&str; 3] = ["failed", "quarantined", "stuck"];
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) rungs: Rungs,
+    /// Those of each component.
+    pub(super) of_components: BTreeMap<String, Rungs>,
     /// Loads that began.
     pub(super) loads: u64,
     /// Deaths, as the server words them.
@@ -41,6 +44,10 @@ impl Seen {
     fn take(&mut self, event: &Event) {
         let n_falls = self.rungs.falls;
         self.rungs.take(&event.event, &event.more);
+        if let Some(component) = event.more.get("component").and_then(Value::as_str) {
+            let own = self.of_components.entry(component.to_owned()).or_default();
+            own.take(&event.event, &event.more);
+        }
         if self.rungs.falls > n_falls {
             self.falls.push(event.text.clone());
         }

@@ -80,7 +80,7 @@ fn freed(runs: &[&Run]) -> Goal {
             100.0 * FREED_SHARE
         ),
         rungs.freed_share().map(|share| {
-            let [freed, expected] = [rungs.freed, rungs.expected].map(|bytes| bytes as f64 / MIB);
+            let [freed, expected] = [rungs.covered, rungs.expected].map(|bytes| bytes as f64 / MIB);
             let measured = format!("{:.1} % ({freed:.0} of {expected:.0} MiB)", 100.0 * share);
             (measured, share >= FREED_SHARE)
         }),
@@ -143,7 +143,7 @@ mod tests {
         let lru = counted(run(Policy::Lru, 1, &[1_000.0; 100]), 390.0, 500);
         let mut product = counted(run(Policy::Product, 1, waits), mean, peak);
         product.rungs.expected = 100;
-        product.rungs.freed = 89;
+        product.rungs.covered = 89;
         let condition = Condition { budget, ..condition(swap) };
         goals(&summary(vec![lru, product]), &condition)
     }

@@ -146,7 +146,8 @@ mod tests {
         product.commands[0].is_first_use = true;
         product.rungs.parks = 2;
         product.rungs.wake_ms = vec![40.0, 60.0, 50.0];
-        (product.rungs.freed, product.rungs.expected) = (95 << 20, 100 << 20);
+        (product.rungs.covered, product.rungs.expected) = (95 << 20, 100 << 20);
+        product.rungs.freed = 99 << 20;
         let mut summary = summary(vec![lru, product]);
         let text = |summary: &Summary| {
             let mut out = String::new();
@@ -162,6 +163,6 @@ mod tests {
         has("| all, first uses counted | product | 2 | 40 | 20 | 60 | 60 | 0.20 (");
         has("| warm, without first uses | product | 1 | 60 | 60 | 60 | 60 |");
         has("| product | 200 | 20.0 | 410 | 41.0 | 0 | 9 | 0 | 1024 | 0 |");
-        has("| product | 2 | 0 | 0 | 0 | 95 | 95.0 % | 0 | – | 50.0 |");
+        has("| product | 2 | 0 | 0 | 0 | 99 | 95.0 % | 0 | – | 50.0 |");
     }
 }
