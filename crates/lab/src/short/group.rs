@@ -9,8 +9,9 @@ use anyhow::{Context, bail};
 use majordomo::ByteSize;
 use majordomo_memory::{CgroupVersion, LimitChoice, MemoryCgroup, choose_limits};
 
-/// The names of groups begin with this; the process id of their maker follows.
-const PREFIX: &str = "majordomo-day-";
+/// The names of groups begin with this; the process id of their maker follows. A manager beside it removes empty groups of other
+/// managers, whose names begin with `majordomo-`.
+const PREFIX: &str = "assistant-day-";
 
 /// The memory charged to a group and the groups below it, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

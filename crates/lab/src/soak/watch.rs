@@ -167,10 +167,11 @@ impl Watch {
         }
         match to {
             ComponentState::Loading { .. } => {
-                if let Some(op) = op
-                    && self.last_op.insert(key, op).is_some_and(|last| last >= op)
-                {
-                    broken.push(format!("invariant 4: {name} is loaded as {op:?} once more"));
+                let last = op.and_then(|op| self.last_op.insert(key, op));
+                // A load begins an incarnation, and a wake continues one.
+                let is_next = |(op, last)| if to.is_waking() { op == last } else { op > last };
+                if !op.zip(last).is_none_or(is_next) {
+                    broken.push(format!("invariant 4: {name} is {to} as {op:?} after {last:?}"));
                 }
                 for d in &entry.dependencies {
                     if let Some(s) = self.state(*d).filter(|s| *s != ComponentState::Ready) {
@@ -181,6 +182,7 @@ impl Watch {
                     }
                 }
             }
+            ComponentState::Ready if from.is_waking() => {}
             ComponentState::Ready if entry.is_process => self.counts.loads_of_programs += 1,
             ComponentState::Ready if from.is_loading() => {
                 self.counts.loads_of_builtins += 1;
@@ -322,6 +324,27 @@ mod tests {
         assert!(see(&mut w, 9, state(B, UNLOADING, S::UNLOADED, 2)).is_empty());
         assert!(w.hanging(Moment(9)).is_empty());
         assert_eq!((w.counts.records, w.counts.loads_of_builtins, w.counts.unloads), (10, 2, 1));
+    }
+
+    #[test]
+    fn wake_continues_an_incarnation_and_is_no_load() {
+        let mut w = watch(true);
+        assert!(up(&mut w, 0, A, 1).is_empty());
+        assert!(up(&mut w, 3, B, 2).is_empty());
+        let mut park_and_wake = |seq, op| {
+            let (parked, waking) = (S::Down(Rung::Paged), S::Loading { from: Rung::Paged });
+            let (parking, queued) =
+                (S::Unloading { to: Rung::Paged }, S::Queued { from: Rung::Paged });
+            let states = [S::Ready, parking, parked, queued, waking, S::Ready];
+            let mut broken = Vec::new();
+            for (i, edge) in states.windows(2).enumerate() {
+                broken.extend(see(&mut w, seq + i as u64, state(B, edge[0], edge[1], op)));
+            }
+            broken
+        };
+        assert!(park_and_wake(6, 2).is_empty());
+        says(&park_and_wake(11, 3), "invariant 4");
+        assert_eq!((w.counts.loads_of_builtins, w.counts.unloads), (2, 0));
     }
 
     #[test]
