@@ -1,6 +1,7 @@
 //! Growth over cycles: memory, descriptors and threads of the manager, processes and swap of its components.
 //!
-//! The first quarter warms up; then the first quarter after it is compared with the last one.
+//! The first quarter warms up; then the first quarter after it is compared with the last one. The figures of components rise and
+//! fall with each park, so their peaks are compared; those of the manager do not, so their medians are.
 
 use std::fmt;
 
@@ -48,20 +49,29 @@ impl Levels {
 struct Rule {
     name: &'static str,
     of: fn(&Levels) -> u64,
-    /// The last median may be this share more than the first, and so much beside it.
+    /// Whether peaks are compared instead of medians.
+    is_peak: bool,
+    /// The last figure may be this share more than the first, and so much beside it.
     share: f64,
     more: u64,
 }
 
+const fn rule(name: &'static str, of: fn(&Levels) -> u64, share: f64, more: u64) -> Rule {
+    Rule { name, of, is_peak: false, share, more }
+}
+
 const RULES: [Rule; 6] = [
     // The allocator and learned figures settle within some hundred cycles.
-    Rule { name: "memory of the manager", of: |l| l.manager, share: 0.15, more: 4 << 20 },
-    Rule { name: "descriptors of the manager", of: |l| l.descriptors, share: 0.0, more: 8 },
-    Rule { name: "threads of the manager", of: |l| l.threads, share: 0.0, more: 8 },
-    Rule { name: "processes of components", of: |l| l.processes, share: 0.0, more: 4 },
-    Rule { name: "swap of components", of: |l| l.swapped, share: 0.25, more: 32 << 20 },
-    Rule { name: "memory of components", of: |l| l.components, share: 0.25, more: 32 << 20 },
+    rule("memory of the manager", |l| l.manager, 0.15, 4 << 20),
+    rule("descriptors of the manager", |l| l.descriptors, 0.0, 8),
+    rule("threads of the manager", |l| l.threads, 0.0, 8),
+    Rule { is_peak: true, ..rule("processes of components", |l| l.processes, 0.0, 4) },
+    Rule { is_peak: true, ..rule("swap of components", |l| l.swapped, 0.25, 32 << 20) },
+    Rule { is_peak: true, ..rule("memory of components", |l| l.components, 0.25, 32 << 20) },
 ];
+
+/// Growth shows in no fewer looks.
+const LEAST_LOOKS: usize = 32;
 
 /// A figure that grew.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -82,15 +92,18 @@ fn median(mut values: Vec<u64>) -> u64 {
     values.get(values.len() / 2).copied().unwrap_or(0)
 }
 
-/// The figures that grew; none of fewer than four looks.
+/// The figures that grew; none of a run so short that it has few looks.
 pub(super) fn growth(looks: &[Levels]) -> Vec<Growth> {
-    let quarter = looks.len() / 4;
-    if quarter == 0 {
+    if looks.len() < LEAST_LOOKS {
         return Vec::new();
     }
+    let quarter = looks.len() / 4;
     let (first, last) = (&looks[quarter..2 * quarter], &looks[looks.len() - quarter..]);
     let grown = RULES.iter().filter_map(|rule| {
-        let of = |part: &[Levels]| median(part.iter().map(rule.of).collect());
+        let of = |part: &[Levels]| {
+            let values = part.iter().map(rule.of);
+            if rule.is_peak { values.max().unwrap_or(0) } else { median(values.collect()) }
+        };
         let (from, to) = (of(first), of(last));
         let most = from as f64 * (1.0 + rule.share) + rule.more as f64;
         (to as f64 > most).then_some(Growth { name: rule.name, from, to })
@@ -103,7 +116,7 @@ mod tests {
     use super::*;
 
     fn looks(of: impl Fn(u64) -> Levels) -> Vec<Levels> {
-        (0..20).map(of).collect()
+        (0..40).map(of).collect()
     }
 
     #[test]
@@ -113,12 +126,16 @@ mod tests {
         let leaks = looks(|i| Levels { descriptors: 30 + i, ..level });
         let found = growth(&leaks);
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].to_string(), "descriptors of the manager grew from 37 to 47");
-        let peak = looks(|i| Levels { descriptors: if i == 18 { 900 } else { 30 }, ..level });
+        assert_eq!(found[0].to_string(), "descriptors of the manager grew from 45 to 65");
+        let peak = looks(|i| Levels { descriptors: if i == 38 { 900 } else { 30 }, ..level });
         assert_eq!(growth(&peak), []);
         // The first quarter warms up.
-        let warms_up = looks(|i| Levels { manager: (i.min(5) + 1) << 24, ..level });
+        let warms_up = looks(|i| Levels { manager: (i.min(10) + 1) << 24, ..level });
         assert_eq!(growth(&warms_up), []);
-        assert_eq!(growth(&leaks[..3]), []);
+        assert_eq!(growth(&leaks[..LEAST_LOOKS - 1]), []);
+        let swings = looks(|i| Levels { swapped: (i % 3) << 26, ..level });
+        assert_eq!(growth(&swings), []);
+        let swells = looks(|i| Levels { swapped: (i % 3) << (22 + i / 5), ..level });
+        assert_eq!(growth(&swells)[0].name, "swap of components");
     }
 }
