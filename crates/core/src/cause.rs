@@ -93,6 +93,10 @@ pub enum Cause {
     TooManyFailures,
     /// The back-off or the quarantine ended.
     RetryAllowed,
+    /// Memory is kept free for a component that is likely to be next.
+    ParkedEarly,
+    /// The component was loaded while the machine was idle, to be parked.
+    Primed,
     /// The component is parked.
     ParkFinished,
     /// The component could not be parked.
@@ -173,8 +177,11 @@ impl Cause {
             Self::EvictedForDemand { .. }
             | Self::EvictedForLoad
             | Self::Pressure { .. }
+            | Self::ParkedEarly
             | Self::Overdraft => CauseClass::MemoryShort,
-            Self::Replaced | Self::Idle | Self::DependentFirst => CauseClass::MakesWay,
+            Self::Replaced | Self::Idle | Self::Primed | Self::DependentFirst => {
+                CauseClass::MakesWay
+            }
             Self::Abandoned | Self::Replanned => CauseClass::Cancelled,
             Self::Operator | Self::ConfigChanged | Self::Shutdown | Self::Resumed => {
                 CauseClass::External
@@ -256,6 +263,8 @@ impl fmt::Display for Cause {
             Self::ConfigChanged => f.write_str("its configuration changed"),
             Self::TooManyFailures => f.write_str("it failed too often"),
             Self::RetryAllowed => f.write_str("it may be tried again"),
+            Self::ParkedEarly => f.write_str("memory is kept free for the next command"),
+            Self::Primed => f.write_str("it was loaded to be parked for a later use"),
             Self::ParkFinished => f.write_str("it is parked"),
             Self::ParkFailed { error } => write!(f, "it could not be parked: {}", printable(error)),
             Self::ParkTimedOut => f.write_str("it was not parked by the deadline"),

@@ -67,7 +67,7 @@ pub use load_stage::{LoadStage, StageTime, learned_time};
 pub use printable::{
     Quoted, printable, printable_json, quoted, quoted_path, quoted_start, start_of, start_within,
 };
-pub use refusal::{Holder, HolderKind, LeftOut, LoadUnderWay, MeasuredNeed, Refusal};
+pub use refusal::{Holder, HolderKind, LeftOut, LoadUnderWay, MeasuredNeed, NoPark, Refusal};
 pub use rung::Rung;
 pub use settings::{
     Domain, Section, Setting, SettingProblem, SettingType, SettingValue, WithRange, WithoutRange,

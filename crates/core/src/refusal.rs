@@ -2,6 +2,7 @@
 
 mod holder;
 mod need;
+mod no_park;
 mod text;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use crate::{ByteSize, ComponentId, ComponentKey, FailureCause, Moment, PressureL
 
 pub use self::holder::{Holder, HolderKind};
 pub use self::need::{LoadUnderWay, MeasuredNeed};
+pub use self::no_park::NoPark;
 
 /// Why a demand was not granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +112,10 @@ pub enum Refusal {
     CannotTrim { component: ComponentId },
     /// The request to trim did not reach the component, or failed there.
     TrimFailed { component: ComponentId, error: String },
+    /// The component cannot be parked now.
+    CannotPark { component: ComponentId, why: NoPark },
+    /// The component could not be parked, and was unloaded.
+    ParkFailed { component: ComponentId, error: String },
     /// A component of a command was left out: leased components, or components that are never evicted, block it.
     Blocked { component: ComponentId, holders: Vec<Holder> },
     /// Only leases of the demand's own party block it: it would wait for itself.
@@ -144,7 +150,7 @@ pub(crate) fn cut<T>(list: &mut Vec<T>, max: usize) -> usize {
 
 impl Refusal {
     /// Every word that [`Self::code`] returns.
-    pub const CODES: [&str; 22] = [
+    pub const CODES: [&str; 24] = [
         "unknown_component",
         "overloaded",
         "shutting_down",
@@ -164,6 +170,8 @@ impl Refusal {
         "in_use",
         "cannot_trim",
         "trim_failed",
+        "cannot_park",
+        "park_failed",
         "blocked",
         "own_leases",
         "abandoned",
@@ -201,6 +209,7 @@ impl Refusal {
                     | Self::DeadlineExceeded { .. }
                     | Self::InUse { .. }
                     | Self::TrimFailed { .. }
+                    | Self::ParkFailed { .. }
                     | Self::Blocked { .. }
             )
     }
@@ -263,6 +272,8 @@ impl Refusal {
             Self::InUse { .. } => "in_use",
             Self::CannotTrim { .. } => "cannot_trim",
             Self::TrimFailed { .. } => "trim_failed",
+            Self::CannotPark { .. } => "cannot_park",
+            Self::ParkFailed { .. } => "park_failed",
             Self::Blocked { .. } => "blocked",
             Self::OwnLeases { .. } => "own_leases",
             Self::Abandoned => "abandoned",

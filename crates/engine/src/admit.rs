@@ -55,6 +55,8 @@ pub(crate) struct Ask<'a> {
     pub patience: Option<Moment>,
     /// The probability of a demand within the horizon that a hint states, over the forecast.
     pub stated: Option<Confidence>,
+    /// Where a preload leaves the component; none = ready.
+    pub raises_to: Option<Rung>,
     /// Components whose leases it gives up: none of them stays for having been loaded just now, or is held.
     pub gives_up: &'a [ComponentKey],
 }
@@ -67,7 +69,16 @@ impl<'a> Ask<'a> {
         closure: &'a [ComponentKey],
         deadline: Option<Moment>,
     ) -> Self {
-        Self { id, origin, closure, deadline, patience: None, stated: None, gives_up: &[] }
+        Self {
+            id,
+            origin,
+            closure,
+            deadline,
+            patience: None,
+            stated: None,
+            raises_to: None,
+            gives_up: &[],
+        }
     }
 
     fn by_operator(&self) -> bool {
@@ -82,7 +93,7 @@ struct Bar {
 }
 
 /// The part of a verdict that admission has gathered so far.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Draft {
     /// Members are not ready.
     incomplete: bool,

@@ -29,6 +29,7 @@ use crate::hints::Hints;
 use crate::idle::Idleness;
 use crate::operate::OperatorWaiter;
 use crate::pace::Pace;
+use crate::priming::Priming;
 use crate::relieve::Relief;
 use crate::shutdown::Ending;
 use crate::thrash::Thrash;
@@ -160,6 +161,7 @@ pub struct Engine {
     pub(crate) relief: Relief,
     pub(crate) thrash: Thrash,
     pub(crate) pace: Pace,
+    pub(crate) priming: Priming,
     pub(crate) ending: Option<Ending>,
     pub(crate) overdraft: ByteSize,
     /// When the queue is looked at again although nothing happened.
@@ -193,6 +195,7 @@ impl Engine {
             relief: Relief::default(),
             thrash: Thrash::default(),
             pace: Pace::default(),
+            priming: Priming::default(),
             ending: None,
             overdraft: ByteSize::ZERO,
             look_again: None,
@@ -291,7 +294,10 @@ impl Engine {
             self.scheduler.touch();
         }
         match input {
-            Input::Start => self.start(step),
+            Input::Start => {
+                self.priming.start();
+                self.start(step);
+            }
             Input::Demand { waiter, keys, priority, deadline, partial } => {
                 self.demand(waiter, keys, priority, deadline, partial, step);
             }
@@ -344,6 +350,7 @@ impl Engine {
                 self.configure(&catalog, *config, budget, step);
             }
             Input::Learned(rows) => self.learned(rows),
+            Input::LearnedRungs(rows) => self.learned_rungs(rows),
             Input::Resumed { gap } => self.resumed(gap, step),
             Input::Operator { waiter, key, action } => {
                 self.operate(waiter, key, action, step);
@@ -403,6 +410,8 @@ impl Engine {
             // An unload is accounted for before the component may be preloaded again.
             self.follow(step);
             self.preload(step);
+            self.park_early(step);
+            self.prime(step);
             self.record_overdraft(step);
             self.finish_operator_waiters(step);
             if !self.scheduler.take_changed() {

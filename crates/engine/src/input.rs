@@ -8,7 +8,7 @@ use majordomo_core::{
     Moment, PressureLevel, Priority, StepId, WaiterId, WallSeconds,
 };
 use majordomo_lifecycle::{
-    LoadFailure, LoadReport, OutOfMemory, ParkReport, Persisted, WakeReport,
+    LoadFailure, LoadReport, OutOfMemory, ParkReport, Persisted, PersistedRung, WakeReport,
 };
 use majordomo_predictor::SequenceModel;
 use majordomo_registry::Catalog;
@@ -55,6 +55,8 @@ pub enum OperatorAction {
     Unpin,
     /// Ask it to give back what it can spare.
     Trim,
+    /// Park it with everything that depends on it, at the rung that frees most.
+    Park,
 }
 
 /// One event, or one request.
@@ -198,6 +200,8 @@ pub enum Input {
     },
     /// Learned figures of earlier processes.
     Learned(Vec<Persisted>),
+    /// Figures of rungs that earlier processes measured.
+    LearnedRungs(Vec<PersistedRung>),
     /// The machine slept.
     Resumed {
         /// For how long.
@@ -256,6 +260,7 @@ impl Input {
             Self::Released { .. } => "released",
             Self::Configure { .. } => "configure",
             Self::Learned(_) => "learned",
+            Self::LearnedRungs(_) => "learned_rungs",
             Self::Resumed { .. } => "resumed",
             Self::Operator { action, .. } => match action {
                 OperatorAction::Load => "operator_load",
@@ -264,6 +269,7 @@ impl Input {
                 OperatorAction::Pin => "operator_pin",
                 OperatorAction::Unpin => "operator_unpin",
                 OperatorAction::Trim => "operator_trim",
+                OperatorAction::Park => "operator_park",
             },
             Self::Tick => "tick",
             Self::Shutdown { .. } => "shutdown",

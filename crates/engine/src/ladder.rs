@@ -3,7 +3,7 @@
 //! Invariant: a transaction whose wake fails keeps its place and its deadline, and is planned again in the same input.
 
 use majordomo_core::{ByteSize, Cause, ComponentKey, IncarnationId, Moment, StepId};
-use majordomo_lifecycle::{Origin, ParkReport, RungOffer, Step, Then, WakeReport};
+use majordomo_lifecycle::{Origin, ParkReport, PersistedRung, RungOffer, Step, Then, WakeReport};
 
 use crate::Engine;
 use crate::grant::Opening;
@@ -14,6 +14,8 @@ use crate::health::Exit;
 pub struct Offers {
     /// The bytes that parked components may have in swap, all together.
     pub swap: ByteSize,
+    /// The bytes that parks may write to swap until the next list; none = as many as fit.
+    pub may_write: Option<ByteSize>,
     /// Wakes that may run at a time; one is kept for demands.
     pub wake_lanes: usize,
     /// Which components may be parked where.
@@ -24,7 +26,17 @@ impl Engine {
     /// Replaces the rungs on offer. A component that is parked at a rung which is offered no more stays there.
     pub(crate) fn offer(&mut self, offers: &Offers) {
         self.scheduler.offer_rungs(offers.swap, offers.wake_lanes, &offers.rungs);
+        self.scheduler.bound_writes(offers.may_write);
         self.value_waits_of_rungs();
+    }
+
+    /// Takes over figures of rungs that earlier processes measured.
+    pub(crate) fn learned_rungs(&mut self, rows: Vec<PersistedRung>) {
+        for row in rows {
+            if row.key.index() < self.catalog().len() && row.rung.is_parked() {
+                self.scheduler.restore_rung(row);
+            }
+        }
     }
 
     /// Where rungs are offered, the policy values waits: a use costs little at one rung and much at another.

@@ -12,6 +12,7 @@ mod answers;
 mod attribution;
 mod audit;
 mod configure;
+mod early_parks;
 mod engine;
 mod evict;
 mod exchange;
@@ -29,6 +30,7 @@ mod pace;
 mod partial;
 mod plan;
 mod preload;
+mod priming;
 mod queue;
 mod relieve;
 mod shutdown;
@@ -46,8 +48,8 @@ pub use input::{Footprints, Input, OperatorAction, Usage};
 pub use ladder::Offers;
 pub use majordomo_lifecycle::{
     Cells, CloseAnswer, Effect, LoadFailure, LoadReport, OutOfMemory, ParkReport, PeekCells,
-    Persisted, RungOffer, WakeReport,
+    Persisted, PersistedRung, RungOffer, WakeReport,
 };
-pub use majordomo_memory::{Need, RungFigures};
+pub use majordomo_memory::{LearnedRung, Need, RungFigures};
 pub use majordomo_predictor::{SequenceModel, SequenceStateError};
 pub use plan::{Plan, PlannedEviction, PlannedLoad};

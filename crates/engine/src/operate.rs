@@ -1,10 +1,12 @@
 //! Operators' wishes: load, unload, pin, trim.
 
 use majordomo_core::{
-    Cause, ComponentKey, ComponentState, EventKind, IncarnationId, Moment, Priority, Refusal,
-    WaiterId,
+    Cause, ComponentKey, ComponentState, EventKind, IncarnationId, Moment, NoPark, Priority,
+    Refusal, WaiterId,
 };
-use majordomo_lifecycle::{Cells, CloseAnswer, DropReason, Effect, Origin, Request, Step, Then};
+use majordomo_lifecycle::{
+    Cells, CloseAnswer, DropReason, Effect, Origin, Request, Step, Then, Victim,
+};
 use majordomo_registry::LoaderSpec;
 
 use crate::admit::leaving_kind;
@@ -25,6 +27,8 @@ pub(crate) struct OperatorWaiter {
 pub(crate) enum Awaited {
     /// The component is down.
     Unload,
+    /// The component is parked.
+    Park,
     /// This incarnation was asked to trim, or could not be.
     Trim(IncarnationId),
 }
@@ -52,6 +56,7 @@ impl Engine {
                 self.wake_if_fixed(key, step.now);
                 step.push(Effect::Done { waiter });
             }
+            OperatorAction::Park => self.operator_park(waiter, key, step),
             OperatorAction::Trim if self.can_trim(key) => self.operator_trim(waiter, key, step),
             OperatorAction::Trim => {
                 step.record(EventKind::CannotTrim { component: key });
@@ -114,6 +119,60 @@ impl Engine {
         let force_at = force.then_some(step.now);
         self.remove_with_dependents(key, &Cause::Operator, &Then::Unloaded, force_at, step);
         self.await_operation(waiter, key, Awaited::Unload, step.now);
+    }
+
+    /// Parks a component with its dependents, unless something keeps one of them.
+    fn operator_park(&mut self, waiter: WaiterId, key: ComponentKey, step: &mut Step<'_>) {
+        let state = self.state(key);
+        if state.is_parked() {
+            step.push(Effect::Done { waiter });
+            return;
+        }
+        let group = self.scheduler.live_closure(key);
+        let victims =
+            if state.is_parking() { Ok(Vec::new()) } else { self.park_of(key, &group, step) };
+        match victims {
+            Ok(victims) => {
+                if !victims.is_empty() {
+                    self.evict_all_if_idle(key, victims, &Cause::Operator, step);
+                }
+                self.await_operation(waiter, key, Awaited::Park, step.now);
+            }
+            Err(refusal) => step.push(Effect::Refuse { waiter, refusal }),
+        }
+    }
+
+    /// The park of a component with its dependents at the rung that frees most, or why there is none.
+    fn park_of(
+        &self,
+        key: ComponentKey,
+        group: &[ComponentKey],
+        step: &mut Step<'_>,
+    ) -> Result<Vec<Victim>, Refusal> {
+        let component = self.catalog().id(key).clone();
+        match self.admission().deepest_park(key, group, step.now) {
+            Ok(victims) => match self.in_the_way(key, group, step.cells) {
+                None => Ok(victims),
+                Some(refusal) => Err(refusal),
+            },
+            // A holder explains more than the rungs.
+            Err(why) => match self.in_the_way(key, group, step.cells) {
+                Some(refusal) if why != NoPark::NotOffered => Err(refusal),
+                found => {
+                    if found.is_none() {
+                        self.reopen_looked_at(group, step.cells);
+                    }
+                    Err(Refusal::CannotPark { component, why })
+                }
+            },
+        }
+    }
+
+    /// Opens the cells again that were closed to be looked at.
+    fn reopen_looked_at(&self, group: &[ComponentKey], cells: &mut dyn Cells) {
+        for &key in group.iter().filter(|k| self.scheduler.entry(**k).is_open()) {
+            cells.reopen(key);
+        }
     }
 
     /// Trims a ready component; of a program the answer says whether the request reached it.
@@ -230,6 +289,11 @@ impl Engine {
                 return Some(Err(Refusal::Stuck { component: component() }));
             }
             Awaited::Unload if !e.state().is_alive() => return Some(Ok(())),
+            Awaited::Park if e.state().is_parked() => return Some(Ok(())),
+            Awaited::Park if !(e.state().is_parking() || e.state() == ComponentState::Draining) => {
+                let error = e.cause().map(ToString::to_string).unwrap_or_default();
+                return Some(Err(Refusal::ParkFailed { component: component(), error }));
+            }
             Awaited::Trim(id) if !self.scheduler.is_current(id) || !e.is_up() => {
                 let error = "it has ended".to_owned();
                 return Some(Err(Refusal::TrimFailed { component: component(), error }));
@@ -238,7 +302,9 @@ impl Engine {
         }
         (w.deadline <= now).then(|| {
             let holders = match w.awaits {
-                Awaited::Unload => vec![self.admission().holder(w.key, leaving_kind(e))],
+                Awaited::Unload | Awaited::Park => {
+                    vec![self.admission().holder(w.key, leaving_kind(e))]
+                }
                 Awaited::Trim(_) => Vec::new(),
             };
             let (waited, missing) = (now.since(w.since), vec![component()]);

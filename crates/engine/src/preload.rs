@@ -137,7 +137,7 @@ impl Engine {
 
     /// Whether a preload may begin beside the loads under way: no demand waits, not even for its own load, which a second
     /// load would slow down.
-    fn has_preload_lane(&self, now: Moment) -> bool {
+    pub(crate) fn has_preload_lane(&self, now: Moment) -> bool {
         let loads = &self.config().loads;
         let loading = |e: &majordomo_lifecycle::Entry| e.state().is_cold_load();
         let n_loading = self.scheduler.entries().filter(|(_, e)| loading(e)).count();
@@ -152,7 +152,7 @@ impl Engine {
     }
 
     /// No load in flight, no demand waiting, the processor calm.
-    fn is_idle(&self, now: Moment) -> bool {
+    pub(crate) fn is_idle(&self, now: Moment) -> bool {
         self.idleness.is_calm()
             && self.scheduler.transactions().all(|t| t.is_dormant(now))
             && self.scheduler.entries().all(|(_, e)| !e.state().is_loading())

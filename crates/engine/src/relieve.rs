@@ -238,7 +238,7 @@ impl Engine {
 
     /// Leaves a component and its dependents where a step says, if all of them may be evicted and none is leased. Returns
     /// whether it did.
-    fn evict_all_if_idle(
+    pub(crate) fn evict_all_if_idle(
         &mut self,
         key: ComponentKey,
         mut group: Vec<Victim>,

@@ -49,6 +49,7 @@ impl Engine {
         self.attribution.forget(step.now);
         self.pace = Pace::default();
         self.hints.forget();
+        self.priming.forget();
         self.idleness.retain(|_| false);
         step.push(Effect::PersistSequence);
     }
@@ -196,6 +197,7 @@ impl Engine {
     /// A demand has a component, or a use of it was seen: it is not speculative any more.
     pub(crate) fn record_use(&mut self, key: ComponentKey, step: &mut Step<'_>) {
         self.scheduler.entry_mut(key).requested();
+        self.priming.used(key);
         self.end_preload_as_used(key, step);
     }
 

@@ -6,7 +6,7 @@ use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, EventKind, EventRecord, IncarnationId, LeftOut,
     Moment, Refusal, Rung, StepId, WaiterId,
 };
-use majordomo_memory::Learned;
+use majordomo_memory::{Learned, LearnedRung};
 
 use crate::Cells;
 
@@ -19,6 +19,15 @@ pub struct Persisted {
     pub learned: Learned,
     /// Its learned load time.
     pub load_time: Option<Duration>,
+}
+
+/// Measured figures of a component at a rung, which should survive a restart.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the types say it")]
+pub struct PersistedRung {
+    pub key: ComponentKey,
+    pub rung: Rung,
+    pub learned: LearnedRung,
 }
 
 /// One action of the shell. The order matters.
@@ -98,6 +107,8 @@ pub enum Effect {
     Record(EventRecord),
     /// Store something learned, soon.
     Persist(Persisted),
+    /// Store the figures of a rung, soon.
+    PersistRung(PersistedRung),
     /// Add the components that a command used, one or more, to the history of use.
     PersistUse {
         /// These, sorted.

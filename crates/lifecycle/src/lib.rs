@@ -16,7 +16,7 @@ mod transaction;
 pub use majordomo_lease::CloseAnswer;
 
 pub use cells::{Cells, PeekCells};
-pub use effect::{Effect, Persisted, Step, Transition};
+pub use effect::{Effect, Persisted, PersistedRung, Step, Transition};
 pub use entry::{
     Entry, Failures, Figures, Parking, Probes, Recovery, Removal, Restart, RungStep, Then,
 };

@@ -122,6 +122,8 @@ pub struct Scheduler {
     next_step: u64,
     /// Wakes that may run at a time.
     wake_lanes: usize,
+    /// Bytes that parks may still write to swap; none = as many as fit.
+    may_write: Option<ByteSize>,
     n_removals: usize,
     /// Loads that lost their last transaction during this input; whether that was since its deadline passed.
     pub(crate) loose: Vec<(ComponentKey, bool)>,
@@ -146,6 +148,7 @@ impl Scheduler {
             next_op: 1,
             next_step: 0,
             wake_lanes: 0,
+            may_write: None,
             n_removals: 0,
             loose: Vec::new(),
             last_call: None,

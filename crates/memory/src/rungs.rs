@@ -47,6 +47,29 @@ impl LearnedRung {
         Self { figures, ..Self::default() }
     }
 
+    /// Figures that an earlier process measured: of parks, of wakes, or of both.
+    #[must_use]
+    pub fn restored(
+        figures: RungFigures,
+        parked: bool,
+        woken: bool,
+        first_use: Option<ByteSize>,
+    ) -> Self {
+        Self { figures, parked, woken, first_use }
+    }
+
+    /// Whether a park was measured.
+    #[must_use]
+    pub fn is_park_measured(&self) -> bool {
+        self.parked
+    }
+
+    /// Whether a wake was measured.
+    #[must_use]
+    pub fn is_wake_measured(&self) -> bool {
+        self.woken
+    }
+
     /// Takes over other expectations, for what was not measured yet.
     pub fn expect(&mut self, figures: RungFigures) {
         let RungFigures { enter, wake, .. } = self.figures;

@@ -108,6 +108,12 @@ impl SequenceModel {
         Self::default()
     }
 
+    /// Recent share of uses that were first uses.
+    #[must_use]
+    pub fn novelty(&self) -> f32 {
+        self.novelty.0
+    }
+
     /// Number of commands observed.
     #[must_use]
     pub fn n_observed(&self) -> u64 {

@@ -41,12 +41,13 @@ impl Rungs {
             learned.or(catalog.spec(key).map(|spec| spec.memory)).unwrap_or_default()
         });
         // Today no more may be written.
-        let is_spent = self.paged.may_write(config, now) == Some(ByteSize::ZERO);
+        let may_write = self.paged.may_write(config, now);
+        let is_spent = may_write == Some(ByteSize::ZERO);
         let paged = if is_spent { Vec::new() } else { paged };
         let swap = if paged.is_empty() { ByteSize::ZERO } else { self.paged.room(config) };
         rungs.extend(paged);
         let wake_lanes = self.paged.wake_lanes().unwrap_or(WAKE_LANES);
-        Offers { swap, wake_lanes, rungs }
+        Offers { swap, may_write, wake_lanes, rungs }
     }
 
     /// Takes a component to a rung and measures what it holds there. Dropping the future ends the step.

@@ -59,6 +59,8 @@ pub const TABLE: &[Row] = &[
     row("in_use", 409, "the component is in use"),
     row("cannot_trim", 409, "the component has no way to trim"),
     row("trim_failed", 502, "the component could not be asked to trim"),
+    row("cannot_park", 409, "the component cannot be parked now"),
+    row("park_failed", 502, "the component could not be parked and was unloaded"),
     row("blocked", 409, "leases are in the way of a component of the command"),
     row("own_leases", 409, "only leases of the same holder are in the way"),
     row("abandoned", 503, "the demand was called off"),
@@ -283,7 +285,10 @@ impl From<&Refusal> for Problem {
             | Refusal::Unloaded { component }
             | Refusal::Removed { component }
             | Refusal::CannotTrim { component } => problem.with("component", component.as_str()),
-            Refusal::TrimFailed { component, error } => {
+            Refusal::CannotPark { component, why } => {
+                problem.with("component", component.as_str()).with("cause", why.to_string())
+            }
+            Refusal::TrimFailed { component, error } | Refusal::ParkFailed { component, error } => {
                 problem.with("component", component.as_str()).with("cause", error.as_str())
             }
             Refusal::BackingOff { component, cause, .. }

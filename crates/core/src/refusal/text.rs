@@ -137,6 +137,10 @@ impl fmt::Display for Refusal {
                 f,
                 "{component} has no way to trim; its key trim declares one, http = \"/path\" or signal = \"USR1\""
             ),
+            Self::CannotPark { component, why } => write!(f, "{component} cannot be parked: {why}"),
+            Self::ParkFailed { component, error } => {
+                write!(f, "{component} could not be parked and is unloaded: {}", printable(error))
+            }
             Self::Blocked { component, holders } => {
                 write!(f, "{component} has no room beside the rest of the command; in the way: ")?;
                 list(f, holders)

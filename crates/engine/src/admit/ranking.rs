@@ -56,10 +56,7 @@ impl Admission<'_> {
         let mut candidates = Candidates::default();
         let mut barred = Vec::new();
         let tiers = self.scheduler.requested_tiers(now);
-        let purpose = match ask.origin {
-            Origin::Demand { .. } => Purpose::Demand,
-            _ => Purpose::Other,
-        };
+        let purpose = self.purpose(ask);
         for (key, e) in self.scheduler.entries() {
             if !(super::is_present(e.state()) || e.state().is_parked())
                 || draft.target(key).is_some()
@@ -94,6 +91,14 @@ impl Admission<'_> {
         let mut closures = candidates.closures;
         let order = order.into_iter().map(|i| std::mem::take(&mut closures[i])).collect();
         Evictable { order, barred }
+    }
+
+    /// Why a set frees memory.
+    pub(super) fn purpose(&self, ask: Ask<'_>) -> Purpose {
+        match ask.origin {
+            Origin::Demand { .. } => Purpose::Demand,
+            _ => Purpose::Other,
+        }
     }
 
     /// A component that is in the way, with its bytes in the accounts that lack some.
@@ -234,7 +239,10 @@ impl Admission<'_> {
         let worth = |k: &ComponentKey| {
             let value = with_stated(self.value(*k), ask.stated);
             let next = Confidence::saturating(value.next.get() * ready as f32);
-            self.policy.worth(Value { next, ..value }, self.scheduler.wait(*k))
+            let wait = self.scheduler.wait(*k);
+            let left = ask.raises_to.map(|rung| self.scheduler.wait_at(*k, rung));
+            self.policy
+                .worth(Value { next, ..value }, wait.saturating_sub(left.unwrap_or_default()))
         };
         missing.iter().map(worth).sum()
     }

@@ -11,17 +11,68 @@ use majordomo_lifecycle::{TxnId, Victim};
 use majordomo_memory::{Need, Shortage};
 
 use super::ranking::Evictable;
-use super::steps::Targets;
+use super::steps::{Purpose, Targets};
 use super::{Admission, Ask, Draft, leaving_kind};
 
+/// Whether the bytes of parks count that are under way for no transaction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AwaitsParks {
+    Yes,
+    No,
+}
+
 impl Admission<'_> {
-    /// Victims until the reservations fit, in the policy's order.
+    /// Victims until the reservations fit, in the policy's order. A demand waits for parks that are under way for no other
+    /// transaction only if it waits less by that than its other victims lose.
     pub(super) fn find_room(
         &self,
         ask: Ask<'_>,
         leased: &BTreeMap<ComponentKey, u32>,
         now: Moment,
         draft: &mut Draft,
+    ) {
+        if self.purpose(ask) == Purpose::Demand && self.has_parks_under_way(ask) {
+            let mut other = draft.clone();
+            self.find_room_with(ask, leased, now, &mut other, AwaitsParks::No);
+            let is_found = other.holders.is_empty() && other.short.is_none();
+            let mut waiting = draft.clone();
+            self.find_room_with(ask, leased, now, &mut waiting, AwaitsParks::Yes);
+            let costs = |draft: &Draft| {
+                let entered = self.time_to_enter(&draft.victims, Purpose::Demand);
+                let wait = entered.max(self.longest_park(&draft.awaits, now));
+                self.loss_for(ask, &draft.victims, now) + wait.as_secs_f64()
+            };
+            *draft = if is_found && costs(&other) < costs(&waiting) { other } else { waiting };
+            return;
+        }
+        self.find_room_with(ask, leased, now, draft, AwaitsParks::Yes);
+    }
+
+    /// Whether a component is being parked for no other transaction.
+    fn has_parks_under_way(&self, ask: Ask<'_>) -> bool {
+        let parks =
+            |k: ComponentKey| self.state(k).is_parking() && self.promised_to(k, ask).is_none();
+        self.scheduler.entries().any(|(k, _)| parks(k))
+    }
+
+    /// How long the last of these parks will take from now on, as far as that is known.
+    fn longest_park(&self, keys: &[ComponentKey], now: Moment) -> Duration {
+        let left = |key: &ComponentKey| {
+            let parking = self.scheduler.entry(*key).parking();
+            let step = parking.step().filter(|_| self.state(*key).is_parking())?;
+            let enter = parking.rung(step.rung)?.figures().enter;
+            Some(enter.saturating_sub(now.since(step.began)))
+        };
+        keys.iter().filter_map(left).max().unwrap_or_default()
+    }
+
+    fn find_room_with(
+        &self,
+        ask: Ask<'_>,
+        leased: &BTreeMap<ComponentKey, u32>,
+        now: Moment,
+        draft: &mut Draft,
+        parks: AwaitsParks,
     ) {
         let mut need = Need::new();
         for reservation in &draft.reserve {
@@ -34,7 +85,9 @@ impl Admission<'_> {
         }
         // Bytes that come free anyway and are promised to no transaction.
         for (key, e) in self.scheduler.entries() {
-            let free = e.state().is_unloading() && self.promised_to(key, ask).is_none();
+            let is_awaited = parks == AwaitsParks::Yes || !e.state().is_parking();
+            let free =
+                e.state().is_unloading() && is_awaited && self.promised_to(key, ask).is_none();
             if free && !draft.awaits.contains(&key) && self.helps(key, &short) {
                 self.scheduler.budget().relieve(&mut short, &self.scheduler.freeing(key));
                 draft.awaits.push(key);

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, ComponentState, Moment, PressureLevel, Rung};
+use majordomo_core::{ByteSize, ComponentKey, ComponentState, Moment, NoPark, PressureLevel, Rung};
 use majordomo_lifecycle::Victim;
 use majordomo_memory::{Need, Point, Shortage, lower_hull};
 
@@ -117,6 +117,65 @@ impl Admission<'_> {
         steps
     }
 
+    /// The park of a component with its dependents that frees most of the total budget and the pools, or why there is none.
+    pub(crate) fn deepest_park(
+        &self,
+        key: ComponentKey,
+        closure: &[ComponentKey],
+        now: Moment,
+    ) -> Result<Vec<Victim>, NoPark> {
+        let offered: Vec<_> = self.scheduler.entry(key).parking().offered().collect();
+        let ways = offered
+            .iter()
+            .filter_map(|rung| self.parked_at(*rung, closure, Purpose::Demand, now))
+            .filter(|victims| !victims.is_empty());
+        let all = Shortage { total: ByteSize(u64::MAX), pools: Vec::new() };
+        let freed = |victims: &Vec<Victim>| self.freed_where_short(victims, &all);
+        if let Some(victims) = ways.max_by_key(freed) {
+            return Ok(victims);
+        }
+        let is_ready =
+            |k: &ComponentKey| self.state(*k).is_parked() || self.scheduler.entry(*k).is_open();
+        if !closure.iter().all(is_ready) {
+            return Err(NoPark::NotReady);
+        }
+        let why = offered.iter().map(|rung| self.why_not_parked(closure, *rung, now)).next();
+        Err(why.unwrap_or(NoPark::NotOffered))
+    }
+
+    /// The first reason against parking a live closure at a rung.
+    fn why_not_parked(&self, closure: &[ComponentKey], rung: Rung, now: Moment) -> NoPark {
+        let quarantine = &self.config().quarantine;
+        let any = |f: &dyn Fn(ComponentKey) -> bool| closure.iter().any(|k| f(*k));
+        let parking = |key: ComponentKey| self.scheduler.entry(key).parking();
+        if self.scheduler.pressure() >= PressureLevel::Critical {
+            NoPark::Pressure
+        } else if any(&|k| !parking(k).offered().any(|offered| offered == rung)) {
+            NoPark::NotOffered
+        } else if any(&|k| parking(k).is_given_up(now, quarantine)) {
+            NoPark::GivenUp
+        } else if any(&|k| self.scheduler.wait_at(k, rung) >= self.scheduler.load_time(k)) {
+            NoPark::Slower
+        } else {
+            let victims: Vec<_> = closure.iter().map(|k| Victim { key: *k, to: rung }).collect();
+            if self.exceeds_writes(&victims) { NoPark::WritesSpent } else { NoPark::NoRoom }
+        }
+    }
+
+    /// Whether a component alone may be parked at a rung, leases apart.
+    pub(crate) fn parks(&self, key: ComponentKey, rung: Rung, now: Moment) -> bool {
+        self.may_park(key, rung, Purpose::Other, now)
+            && !self.lacks_room_to_park(&[Victim { key, to: rung }])
+    }
+
+    /// Whether parks would write more to swap than may still be written.
+    fn exceeds_writes<'v>(&self, victims: impl IntoIterator<Item = &'v Victim>) -> bool {
+        let Some(left) = self.scheduler.may_write() else { return false };
+        let parks = victims.into_iter().filter(|v| v.to.is_parked());
+        let written: ByteSize = parks.map(|v| self.scheduler.written_by_park(v.key, v.to)).sum();
+        written > left
+    }
+
     /// A live closure parked at a rung, if all of it may be; what is parked already stays.
     fn parked_at(
         &self,
@@ -153,21 +212,22 @@ impl Admission<'_> {
             && self.scheduler.pressure() < PressureLevel::Critical
     }
 
-    /// Whether the bytes that parks need beside what is booked do not fit.
+    /// Whether the bytes that parks need beside what is booked do not fit, or would be too much to write.
     pub(super) fn lacks_room_to_park<'v>(
         &self,
         victims: impl IntoIterator<Item = &'v Victim>,
     ) -> bool {
         let budget = self.scheduler.budget();
         let mut need = Need::new();
-        for v in victims.into_iter().filter(|v| v.to.is_parked()) {
+        let parks: Vec<_> = victims.into_iter().filter(|v| v.to.is_parked()).collect();
+        for v in &parks {
             need.add_all(&budget.needed_to_park(v.key, &self.scheduler.held_at(v.key, v.to)));
         }
-        !budget.shortage(&need, None).is_none()
+        !budget.shortage(&need, None).is_none() || self.exceeds_writes(parks)
     }
 
     /// How long a demand waits for parks side by side.
-    fn time_to_enter(&self, members: &[Victim], purpose: Purpose) -> Duration {
+    pub(super) fn time_to_enter(&self, members: &[Victim], purpose: Purpose) -> Duration {
         let enter = |v: &Victim| {
             let known = self.scheduler.entry(v.key).parking().rung(v.to);
             known.filter(|_| v.to.is_parked()).map(|rung| rung.figures().enter)

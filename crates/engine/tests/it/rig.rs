@@ -371,7 +371,7 @@ impl Rig {
         let offer = |name: &&str| RungOffer { key: self.key(name), rung: Rung::Paged, figures };
         let rungs = names.iter().map(offer).collect();
         let swap = ByteSize::mib(swap_mib);
-        self.input(Input::Offers(Offers { swap, wake_lanes: 4, rungs }));
+        self.input(Input::Offers(Offers { swap, wake_lanes: 4, rungs, ..Offers::default() }));
         // A component is parked only if its wake is shorter.
         self.load_takes = seconds(1.0);
     }

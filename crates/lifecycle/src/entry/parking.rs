@@ -124,6 +124,17 @@ impl Parking {
         }
     }
 
+    /// Takes over the figures of a rung, on offer or not.
+    pub(crate) fn restore(&mut self, rung: Rung, learned: LearnedRung) {
+        self.rungs.retain(|(known, _)| *known != rung);
+        self.rungs.push((rung, learned));
+        for (rung, figures) in &self.offers {
+            if let Some((_, learned)) = self.rungs.iter_mut().find(|(r, _)| r == rung) {
+                learned.expect(*figures);
+            }
+        }
+    }
+
     pub(crate) fn begin(&mut self, step: RungStep) {
         self.step = Some(step);
     }

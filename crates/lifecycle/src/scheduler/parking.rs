@@ -11,7 +11,7 @@ use majordomo_core::{
 use majordomo_memory::{Need, RungFigures};
 
 use super::{KILL_MARGIN, Scheduler};
-use crate::{Effect, ParkReport, Removal, RungStep, Step, Then};
+use crate::{Effect, ParkReport, PersistedRung, Removal, RungStep, Step, Then};
 
 /// A park may take so much longer than expected.
 const PARK_MARGIN: u32 = 3;
@@ -39,6 +39,28 @@ impl Scheduler {
             e.parking_mut().offer(&rows);
         }
         self.touch();
+    }
+
+    /// Bounds the bytes that parks may write to swap from now on; those under way count.
+    pub fn bound_writes(&mut self, bytes: Option<ByteSize>) {
+        let expected = |e: &crate::Entry| {
+            e.parking().step().map_or(ByteSize::ZERO, |s| s.expects.of(Need::SWAP))
+        };
+        let under_way: ByteSize =
+            self.entries.iter().filter(|e| e.state().is_parking()).map(expected).sum();
+        self.may_write = bytes.map(|bytes| bytes - under_way);
+    }
+
+    /// Bytes that parks may still write to swap; none = as many as fit.
+    #[must_use]
+    pub fn may_write(&self) -> Option<ByteSize> {
+        self.may_write
+    }
+
+    /// The bytes that a park is expected to write to swap.
+    #[must_use]
+    pub fn written_by_park(&self, key: ComponentKey, to: Rung) -> ByteSize {
+        self.held_at(key, to).of(Need::SWAP)
     }
 
     /// Whether any rung is on offer.
@@ -135,7 +157,9 @@ impl Scheduler {
         let expects = parking.rung(to).map(|r| r.held(parking.before(), self.pool(key)));
         let figures = parking.rung(to).map(|r| *r.figures()).unwrap_or_default();
         let deadline = (figures.enter * PARK_MARGIN).max(MIN_PARK).max(figures.patience);
-        let under_way = self.new_step(to, expects.unwrap_or_default(), step);
+        let expects = expects.unwrap_or_default();
+        self.may_write = self.may_write.map(|left| left - expects.of(Need::SWAP));
+        let under_way = self.new_step(to, expects, step);
         let number = under_way.id;
         self.entry_mut(key).begin_park(under_way, step.now + deadline);
         self.set_state(key, ComponentState::Unloading { to }, cause, step);
@@ -173,11 +197,15 @@ impl Scheduler {
             swapped: report.held.of(Need::SWAP),
             took_us: micros(step.now.since(under_way.began)),
         });
+        let unexpected =
+            report.held.of(Need::SWAP).saturating_sub(under_way.expects.of(Need::SWAP));
+        self.may_write = self.may_write.map(|left| left - unexpected);
         self.budget.hold(key, &report.held);
         self.budget.measure(key, report.held.of(own));
         if self.entry_mut(key).parked(&under_way, report.held, own, step.now).is_some() {
             self.n_removals -= 1;
         }
+        self.persist_rung(key, under_way.rung, step);
         let to = ComponentState::Down(under_way.rung);
         self.set_state(key, to, Cause::ParkFinished, step);
         true
@@ -213,6 +241,21 @@ impl Scheduler {
     pub fn died_parked(&mut self, key: ComponentKey, step: &mut Step<'_>) {
         self.entry_mut(key).parking_mut().died(step.now);
         self.record_given_up(key, step);
+    }
+
+    /// Has the figures of a rung stored that a step was measured at.
+    pub(super) fn persist_rung(&self, key: ComponentKey, rung: Rung, step: &mut Step<'_>) {
+        if let Some(learned) = self.entry(key).parking().rung(rung)
+            && !self.entry(key).restart().is_outdated()
+        {
+            let learned = learned.clone();
+            step.push(Effect::PersistRung(PersistedRung { key, rung, learned }));
+        }
+    }
+
+    /// Takes over figures of a rung that an earlier process measured.
+    pub fn restore_rung(&mut self, row: PersistedRung) {
+        self.entry_mut(row.key).parking_mut().restore(row.rung, row.learned);
     }
 
     fn record_given_up(&self, key: ComponentKey, step: &mut Step<'_>) {

@@ -130,6 +130,7 @@ impl Scheduler {
         let next_probe = self.probe_period(key).map(|p| step.now + p);
         self.entry_mut(key).woken(&under_way, next_probe, step.now);
         self.set_state(key, ComponentState::Ready, Cause::WakeFinished, step);
+        self.persist_rung(key, under_way.rung, step);
         true
     }
 

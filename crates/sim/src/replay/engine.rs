@@ -271,7 +271,8 @@ impl<'a> EngineReplay<'a> {
         };
         let swap = self.budget.bytes_of_mb(rungs.swap_mb());
         let wake_lanes = rungs.wake_lanes();
-        Some(Offers { swap, wake_lanes, rungs: self.keys.iter().map(offer).collect() })
+        let rungs = self.keys.iter().map(offer).collect();
+        Some(Offers { swap, wake_lanes, rungs, ..Offers::default() })
     }
 
     fn usage(&self, key: ComponentKey, at: Moment) -> Option<Input> {

@@ -22,7 +22,7 @@ pub const STATES: [&str; 12] = [
 ];
 
 /// Inputs by `Input::name`, in the order of the table.
-pub const INPUTS: [&str; 40] = [
+pub const INPUTS: [&str; 42] = [
     "start",
     "demand",
     "abandon",
@@ -63,6 +63,8 @@ pub const INPUTS: [&str; 40] = [
     "park_failed",
     "woken",
     "wake_failed",
+    "operator_park",
+    "learned_rungs",
 ];
 
 /// The row of a state in [`STATES`].
@@ -110,6 +112,7 @@ pub(crate) fn input_idx(input: &Input) -> Option<usize> {
             OperatorAction::Unload { force: true } => 20,
             OperatorAction::Pin => 21,
             OperatorAction::Unpin => 22,
+            OperatorAction::Park => 40,
             _ => 23,
         },
         Input::Shutdown { .. } => 24,
@@ -128,13 +131,24 @@ pub(crate) fn input_idx(input: &Input) -> Option<usize> {
         Input::Parked { .. } => 37,
         Input::Woken { result: Ok(_), .. } => 38,
         Input::Woken { .. } => 39,
+        Input::LearnedRungs(_) => 41,
         _ => return None,
     })
 }
 
 /// States and inputs that there are only where rungs are offered.
-const OF_RUNGS: [&str; 8] =
-    ["parked", "waking", "parking", "offers", "parked", "park_failed", "woken", "wake_failed"];
+const OF_RUNGS: [&str; 10] = [
+    "parked",
+    "waking",
+    "parking",
+    "offers",
+    "parked",
+    "park_failed",
+    "woken",
+    "wake_failed",
+    "operator_park",
+    "learned_rungs",
+];
 
 /// The reason why a pair cannot happen, in days with `rungs` or without; none for a possible pair.
 #[must_use]
@@ -144,7 +158,7 @@ pub fn unreachable(state: &str, input: &str, rungs: bool) -> Option<&'static str
     }
     let only = |states: &[&str], why: &'static str| (!states.contains(&state)).then_some(why);
     match input {
-        "start" | "learned" | "remembered" => {
+        "start" | "learned" | "learned_rungs" | "remembered" => {
             only(&["unloaded"], "sent to an engine that has loaded nothing yet")
         }
         "load_succeeded" | "load_failed" => only(

@@ -71,6 +71,7 @@ pub enum Verb {
     Pin,
     Unpin,
     Trim,
+    Park,
 }
 
 /// One action from outside.
@@ -152,6 +153,8 @@ pub enum Action {
     WakeFault(usize, WakeFault),
     /// Parked components may have this many percent of the budget in swap.
     SwapRoom(u8),
+    /// Parks may write this many percent of the budget to swap from now on, or as much as fits.
+    Writes(Option<u8>),
     /// A component exits by itself, if it is up or parked.
     Crash(usize),
     /// A component's next probes fail.
@@ -257,8 +260,17 @@ impl Script {
                 actions.push((at, rung_fault(&mut rng, c)));
             } else if rng.chance(0.004) {
                 actions.push((at, Action::SwapRoom(rng.below(120) as u8)));
+            } else if rng.chance(0.004) {
+                let percent = rng.chance(0.5).then(|| rng.below(150) as u8);
+                actions.push((at, Action::Writes(percent)));
+            } else if rng.chance(0.03) {
+                let at = at + rng.millis(1, 5_000);
+                let patience = rng.chance(0.2).then(|| rng.millis(1, 5_000));
+                actions.push((at, Action::Operator { component: c, verb: Verb::Park, patience }));
             }
         }
+        actions.sort_by_key(|(at, _)| *at);
+        actions.retain(|(at, _)| *at < self.end);
         (self.actions, self.rungs) = (actions, true);
         self
     }

@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
-    ByteSize, CommandId, ComponentKey, IncarnationId, Moment, OpId, StepId, WaiterId,
+    ByteSize, CommandId, ComponentKey, IncarnationId, Moment, OpId, Rung, StepId, WaiterId,
 };
 use majordomo_engine::{Engine, Input};
-use majordomo_memory::Learned;
+use majordomo_memory::{Learned, LearnedRung};
 use majordomo_registry::Catalog;
 
 use super::blueprint::{Blueprint, N_SPARE};
@@ -226,6 +226,10 @@ pub(crate) struct World<'a> {
     calm_since: Option<Moment>,
     /// Percent of the budget that parked components may have in swap.
     swap_room: u8,
+    /// Percent of the budget that parks may write to swap until that changes.
+    writes_left: Option<u8>,
+    /// Measured figures of rungs, by the component's number.
+    learned_rungs: BTreeMap<(usize, Rung), LearnedRung>,
     last_input: &'static str,
     pub(crate) counts: Counts,
     pub(crate) coverage: Coverage,
@@ -265,6 +269,8 @@ impl<'a> World<'a> {
             rate: (0, 0),
             calm_since: None,
             swap_room: 60,
+            writes_left: None,
+            learned_rungs: BTreeMap::new(),
             last_input: "none",
             counts: Counts::default(),
             coverage: Coverage::default(),

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::{
     Cause, ComponentId, ComponentState, Confidence, HintSource, HintTier, Holder, HolderKind,
-    LoadUnderWay, MeasuredNeed, Moment, OpId, Opinion, PressureLevel, Refusal, Rung, WaiterId,
+    LoadUnderWay, MeasuredNeed, Moment, NoPark, OpId, Opinion, PressureLevel, Refusal, Rung,
+    WaiterId,
 };
 
 const KEY: ComponentKey = ComponentKey(7);
@@ -177,7 +178,9 @@ fn cause_after(cause: &Cause) -> Option<Cause> {
         Cause::UnloadFinished => Cause::UnloadTimedOut,
         Cause::UnloadTimedOut => Cause::Shutdown,
         Cause::Shutdown => Cause::Resumed,
-        Cause::Resumed => Cause::ParkFinished,
+        Cause::Resumed => Cause::ParkedEarly,
+        Cause::ParkedEarly => Cause::Primed,
+        Cause::Primed => Cause::ParkFinished,
         Cause::ParkFinished => Cause::ParkFailed { error: text() },
         Cause::ParkFailed { .. } => Cause::ParkTimedOut,
         Cause::ParkTimedOut => Cause::WakeFinished,
@@ -252,7 +255,16 @@ fn refusal_after(refusal: &Refusal) -> Option<Refusal> {
         }
         Refusal::InUse { .. } => Refusal::CannotTrim { component },
         Refusal::CannotTrim { .. } => Refusal::TrimFailed { component, error: raw() },
-        Refusal::TrimFailed { .. } => {
+        Refusal::TrimFailed { .. } => Refusal::CannotPark { component, why: NoPark::NotOffered },
+        Refusal::CannotPark { why, .. } => {
+            let next =
+                NoPark::ALL.iter().position(|w| *w == *why).and_then(|i| NoPark::ALL.get(i + 1));
+            match next {
+                Some(why) => Refusal::CannotPark { component, why: *why },
+                None => Refusal::ParkFailed { component, error: raw() },
+            }
+        }
+        Refusal::ParkFailed { .. } => {
             Refusal::Blocked { holders: holders(), component: component.clone() }
         }
         Refusal::Blocked { .. } => {
@@ -290,7 +302,8 @@ fn every_event_cause_and_refusal_has_a_readable_text() {
     let unknown =
         Refusal::UnknownComponent { name: "स\u{902}गीत\u{1b}".into(), did_you_mean: None };
     let refusals: Vec<Refusal> = std::iter::successors(Some(unknown), refusal_after).collect();
-    let codes: Vec<_> = refusals.iter().map(Refusal::code).collect();
+    let mut codes: Vec<_> = refusals.iter().map(Refusal::code).collect();
+    codes.dedup();
     assert_eq!(codes, Refusal::CODES);
     texts.extend(refusals.iter().map(ToString::to_string));
     for text in &texts {

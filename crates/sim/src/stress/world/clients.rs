@@ -146,6 +146,7 @@ impl World<'_> {
                     Verb::Pin => OperatorAction::Pin,
                     Verb::Unpin => OperatorAction::Unpin,
                     Verb::Trim => OperatorAction::Trim,
+                    Verb::Park => OperatorAction::Park,
                 };
                 let client = Client { hold: Duration::ZERO, stubborn: false, abandoned: false };
                 let waiter = self.waiter(client, *patience);
@@ -166,6 +167,10 @@ impl World<'_> {
             Action::WakeFault(c, fault) => {
                 self.fates[*c].wake = Some(*fault);
                 Ok(())
+            }
+            Action::Writes(percent) => {
+                self.writes_left = *percent;
+                self.offer_rungs()
             }
             Action::SwapRoom(percent) => {
                 self.swap_room = *percent;

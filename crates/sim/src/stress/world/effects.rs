@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use majordomo_core::{ComponentKey, EventKind, IncarnationId, Refusal, WaiterId};
-use majordomo_engine::{Effect, Input, Persisted};
+use majordomo_engine::{Effect, Input, Persisted, PersistedRung};
 
 use super::{Event, Running, Stage, World};
 use crate::stress::check::{Broken, broken};
@@ -85,6 +85,9 @@ impl World<'_> {
             }
             Effect::Persist(Persisted { key, learned, load_time }) => {
                 self.fate(key).learned = Some((learned, load_time));
+            }
+            Effect::PersistRung(PersistedRung { key, rung, learned }) => {
+                self.learned_rungs.insert((self.numbers[key.index()], rung), learned);
             }
             Effect::Record(r) => {
                 let beyond = matches!(r.kind, EventKind::LoadBeyondBudget { .. });

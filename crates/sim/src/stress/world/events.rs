@@ -159,6 +159,7 @@ impl World<'_> {
             })
             .collect();
         self.input(Input::Learned(rows))?;
+        self.remember_rungs()?;
         let catalog = Arc::clone(&self.catalog);
         match SequenceModel::decode(&model, |name| catalog.key(name)) {
             Ok(model) => self.input(Input::Remembered(Box::new(model)))?,

@@ -4,7 +4,10 @@
 //! bytes lie around those that were offered.
 
 use majordomo_core::{ByteSize, ComponentKey, IncarnationId, Rung, StepId};
-use majordomo_engine::{Input, Need, Offers, ParkReport, RungFigures, RungOffer, WakeReport};
+use majordomo_engine::{
+    Input, Need, Offers, ParkReport, PersistedRung, RungFigures, RungOffer, WakeReport,
+};
+use majordomo_memory::LearnedRung;
 
 use super::{Event, Stage, World};
 use crate::rng::Rng;
@@ -28,7 +31,23 @@ impl World<'_> {
             }
         }
         let swap = self.blueprint.budget.scaled(f64::from(self.swap_room) / 100.0);
-        self.input(Input::Offers(Offers { swap, wake_lanes: WAKE_LANES, rungs }))
+        let may_write = self
+            .writes_left
+            .map(|percent| self.blueprint.budget.scaled(f64::from(percent) / 100.0));
+        self.input(Input::Offers(Offers { swap, may_write, wake_lanes: WAKE_LANES, rungs }))
+    }
+
+    /// Passes on the figures of rungs that earlier processes measured.
+    pub(super) fn remember_rungs(&mut self) -> Result<(), Broken> {
+        if !self.script.rungs {
+            return Ok(());
+        }
+        let row = |((number, rung), learned): (&(usize, Rung), &LearnedRung)| {
+            let (rung, learned) = (*rung, learned.clone());
+            Some(PersistedRung { key: self.keys[*number]?, rung, learned })
+        };
+        let rows = self.learned_rungs.iter().filter_map(row).collect();
+        self.input(Input::LearnedRungs(rows))
     }
 
     /// The figures of a component at a rung, if it has that.

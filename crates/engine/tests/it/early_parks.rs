@@ -1,0 +1,99 @@
+//! Parks before a demand needs the memory, and which of them a demand waits for.
+
+use majordomo_core::{ByteSize, ComponentKey, Rung};
+use majordomo_engine::{Effect, Input, Offers, RungFigures, RungOffer};
+
+use crate::rig::{Rig, config, seconds, spec, with};
+
+/// Each of these was used after `a` in one of twelve commands.
+const NEXT: [&str; 12] =
+    ["c00", "c01", "c02", "c03", "c04", "c05", "c06", "c07", "c08", "c09", "c10", "c11"];
+
+fn observe(rig: &mut Rig, name: &str) {
+    let used = vec![rig.key(name)];
+    rig.input(Input::Observed { command: None, used, text_scores: Vec::new() });
+}
+
+/// `x` and `a` are ready and fill 200 of 250 MiB; after `a` any of the others may be next, none of which is likely enough to
+/// be preloaded, and then `x`.
+fn rig(change: impl Fn(&mut majordomo_core::Config)) -> Rig {
+    let names: Vec<_> = ["a", "x"].into_iter().chain(NEXT).collect();
+    let specs = names.iter().map(|n| with(spec(n), |s| s.load_time = seconds(1.0)));
+    let mut config = config();
+    config.speculation.waste_memory = Some(ByteSize::kib(4));
+    change(&mut config);
+    let mut rig = Rig::with_pools(specs.collect(), Vec::new(), 250, config);
+    rig.input(Input::Calm(false));
+    for _ in 0..4 {
+        for next in NEXT {
+            observe(&mut rig, "a");
+            observe(&mut rig, next);
+            observe(&mut rig, "x");
+        }
+    }
+    rig.offer_paged(&names, 2000);
+    for name in ["x", "a"] {
+        rig.make_ready(name);
+    }
+    rig.wait(seconds(5.0));
+    rig
+}
+
+fn cause(rig: &Rig, name: &str) -> String {
+    let e = rig.engine.scheduler().entry(rig.key(name));
+    e.cause().map(ToString::to_string).unwrap_or_default()
+}
+
+#[test]
+fn likely_need_is_kept_free_by_parks_in_the_background() {
+    let mut rig = rig(|_| {});
+    observe(&mut rig, "a");
+    assert_eq!(rig.states(&["a", "x"]), ["ready", "parking"], "a was used just now");
+    assert_eq!(cause(&rig, "x"), "memory is kept free for the next command");
+    rig.parked("x");
+    let waiter = rig.demand(&["c07"]);
+    assert!(rig.is_loading("c07"), "it waits for no park");
+    rig.loaded("c07");
+    assert_eq!(rig.answered(waiter), "granted");
+}
+
+#[test]
+fn nothing_is_parked_early_while_a_demand_loads_or_where_speculation_is_off() {
+    let mut busy = rig(|_| {});
+    busy.demand(&["c07"]);
+    observe(&mut busy, "a");
+    assert_eq!(cause(&busy, "x"), "waiter 3 needs its memory");
+    let mut off = rig(|c| c.speculation.enabled = false);
+    observe(&mut off, "a");
+    assert_eq!(off.state("x"), "ready");
+}
+
+#[test]
+fn demand_waits_for_a_park_only_if_its_other_victims_lose_more() {
+    for (enter, waits) in [(0.01, true), (100.0, false)] {
+        let mut rig = rig(|_| {});
+        let figures = RungFigures {
+            stays: 0.1,
+            swapped: 0.9,
+            enter: seconds(enter),
+            wake: seconds(0.2),
+            ..RungFigures::default()
+        };
+        let offer = |key: ComponentKey| RungOffer { key, rung: Rung::Paged, figures };
+        let rungs = rig.engine.catalog().keys().map(offer).collect();
+        let swap = ByteSize::mib(2000);
+        rig.input(Input::Offers(Offers { swap, wake_lanes: 4, rungs, ..Offers::default() }));
+        observe(&mut rig, "a");
+        assert_eq!(rig.state("x"), "parking");
+        rig.demand(&["c07"]);
+        assert_eq!(rig.state("a") == "ready", waits, "{enter}");
+        assert!(!rig.effects.iter().any(|e| matches!(e, Effect::StartLoad { .. })));
+    }
+}
+
+#[test]
+fn component_just_loaded_for_a_demand_is_not_parked_early() {
+    let mut rig = rig(|c| c.memory.min_residency = seconds(60.0));
+    observe(&mut rig, "a");
+    assert_eq!(rig.state("x"), "ready");
+}

@@ -1,0 +1,108 @@
+//! Components that are loaded once while the machine is idle, and parked.
+
+use majordomo_engine::Input;
+
+use crate::rig::{Rig, config, seconds, spec, with};
+
+fn observe(rig: &mut Rig, name: &str) {
+    let used = vec![rig.key(name)];
+    rig.input(Input::Observed { command: None, used, text_scores: Vec::new() });
+}
+
+/// `names` are gone and were never used; `a` was, and is ready.
+fn rig(names: &[&str], budget_mib: u64) -> Rig {
+    let all: Vec<_> = std::iter::once("a").chain(names.iter().copied()).collect();
+    let specs = all.iter().map(|n| with(spec(n), |s| s.load_time = seconds(1.0)));
+    let mut rig = Rig::with_pools(specs.collect(), Vec::new(), budget_mib, config());
+    rig.offer_paged(&all, 2000);
+    rig.input(Input::Start);
+    rig.settle();
+    rig.make_ready("a");
+    rig.wait(seconds(5.0));
+    rig
+}
+
+fn begin(rig: &mut Rig) {
+    observe(rig, "a");
+    rig.wait(seconds(1.0));
+}
+
+#[test]
+fn idle_machine_loads_likely_components_one_at_a_time_and_parks_them() {
+    let mut rig = rig(&["b", "c"], 500);
+    begin(&mut rig);
+    assert_eq!(rig.states(&["b", "c"]), ["loading", "unloaded"]);
+    rig.loaded("b");
+    assert_eq!(rig.states(&["b", "c"]), ["parking", "unloaded"]);
+    rig.parked("b");
+    assert_eq!(rig.states(&["b", "c"]), ["paged", "loading"]);
+    rig.loaded("c");
+    rig.parked("c");
+    assert_eq!(rig.states(&["a", "b", "c"]), ["ready", "paged", "paged"]);
+    let waiter = rig.demand(&["b"]);
+    assert_eq!(rig.state("b"), "waking");
+    rig.woken("b");
+    assert_eq!(rig.answered(waiter), "granted");
+}
+
+#[test]
+fn demand_for_the_component_that_is_primed_keeps_it() {
+    let mut rig = rig(&["b"], 500);
+    begin(&mut rig);
+    let waiter = rig.demand(&["b"]);
+    rig.loaded("b");
+    assert_eq!((rig.answered(waiter), rig.state("b")), ("granted", "ready"));
+    rig.give_back("b");
+    assert_eq!(rig.state("b"), "ready");
+}
+
+#[test]
+fn nothing_is_primed_on_a_busy_machine_under_pressure_or_while_a_demand_loads() {
+    let idle = |change: &dyn Fn(&mut Rig)| {
+        let mut rig = rig(&["b", "c"], 500);
+        change(&mut rig);
+        begin(&mut rig);
+        rig.state("b")
+    };
+    assert_eq!(idle(&|_| {}), "loading");
+    assert_eq!(idle(&|rig| rig.input(Input::Calm(false))), "unloaded");
+    let pressed = Input::Pressure(majordomo_core::PressureLevel::Medium);
+    assert_eq!(idle(&|rig| rig.input(pressed.clone())), "unloaded");
+    assert_eq!(
+        idle(&|rig| {
+            rig.demand(&["c"]);
+        }),
+        "unloaded"
+    );
+}
+
+#[test]
+fn component_that_was_primed_and_not_used_rests_for_twice_as_many_commands() {
+    let mut rig = rig(&["b", "c"], 500);
+    rig.make_ready("c");
+    let mut primed_at = Vec::new();
+    for n in 0..24 {
+        observe(&mut rig, if n % 2 == 0 { "a" } else { "c" });
+        rig.wait(seconds(1.0));
+        if rig.is_loading("b") {
+            primed_at.push(n);
+            rig.loaded("b");
+            rig.parked("b");
+            rig.operator("b", majordomo_engine::OperatorAction::Unload { force: false });
+            rig.unloaded("b");
+        }
+    }
+    assert!(primed_at.len() >= 3, "{primed_at:?}");
+    let gaps: Vec<_> = primed_at.windows(2).map(|w| w[1] - w[0]).collect();
+    assert!(gaps.windows(2).all(|w| w[1] >= w[0]), "{primed_at:?}");
+    assert!(gaps.last() > gaps.first(), "{primed_at:?}");
+}
+
+#[test]
+fn priming_unloads_nothing_for_its_room() {
+    let mut rig = rig(&["b"], 150);
+    rig.input(Input::Offers(majordomo_engine::Offers::default()));
+    rig.offer_paged(&["b"], 2000);
+    begin(&mut rig);
+    assert_eq!(rig.states(&["a", "b"]), ["ready", "unloaded"], "a cannot be parked");
+}
