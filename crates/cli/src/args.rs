@@ -74,6 +74,8 @@ pub(crate) enum Command {
     Load(NamesArgs),
     /// Unload components and their dependents
     Unload(UnloadArgs),
+    /// Park components and their dependents: free their memory and keep their processes
+    Park(NamesArgs),
     /// Protect components from eviction
     Pin(NamesArgs),
     /// Remove the protection from eviction

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use majordomo::{ByteSize, Manager, PressureLevel, read_config};
-use majordomo_server::wire::{Component, Felt, Memory, Parking, Parks};
+use majordomo_server::wire::{Component, Felt, Memory, Parking};
 use serde::Serialize;
 
 use crate::parking;
@@ -241,7 +241,7 @@ impl Account {
         }
         for c in &self.components {
             let Some(parks) = &c.parking else { continue };
-            if let Some(line) = steps_of(parks) {
+            if let Some(line) = parking::of_component(parks) {
                 row(c.name.as_str(), &line);
             }
         }
@@ -270,20 +270,6 @@ impl Account {
         row("heap trims", &format!("{}{last}", m.trims));
         row("limits of processes", &m.process_limits);
     }
-}
-
-/// The parks of a component; none where it had none.
-fn steps_of(parks: &Parks) -> Option<String> {
-    let median = parks.wake_median_ms.map_or_else(String::new, |ms| {
-        format!(" in {} (median)", print::time(Duration::from_secs_f64(ms.max(0.0) / 1e3)))
-    });
-    let held = format!("{} in swap", parks.swapped);
-    let steps = format!("parked {}, woken {}{median}", times(parks.parks), times(parks.wakes));
-    (parks.parks > 0).then(|| format!("{held}; {steps}"))
-}
-
-fn times(n: u64) -> String {
-    if n == 1 { "once".to_owned() } else { format!("{n} times") }
 }
 
 /// An amount, or a dash where there is none.

@@ -1,8 +1,12 @@
-//! Whether this machine parks programs in swap: in `check`, and in `memory` without a server.
+//! Words about parks: whether this machine parks programs in swap, and what a component's parks were.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use majordomo::{ComponentSpec, Config, ParkingStatus, Priority, count, try_parking};
+use majordomo_server::wire::Parks;
+
+use crate::print;
 
 /// How many components of a configuration may be parked in swap.
 pub(crate) fn n_parkable(specs: &[Arc<ComponentSpec>], config: &Config) -> usize {
@@ -36,5 +40,46 @@ pub(crate) fn line(status: &ParkingStatus, n_parkable: usize) -> String {
         }
         (None, Some(why)) => format!("none is parked in swap: {why}"),
         (None, None) => "not known yet".to_owned(),
+    }
+}
+
+/// The parks of a component; none where it had none.
+fn steps(parks: &Parks) -> Option<String> {
+    let median = parks.wake_median_ms.map_or_else(String::new, |ms| {
+        format!(" in {} (median)", print::time(Duration::from_secs_f64(ms.max(0.0) / 1e3)))
+    });
+    let steps = format!("parked {}, woken {}{median}", times(parks.parks), times(parks.wakes));
+    (parks.parks > 0).then(|| format!("{} in swap; {steps}", parks.swapped))
+}
+
+fn times(n: u64) -> String {
+    if n == 1 { "once".to_owned() } else { format!("{n} times") }
+}
+
+/// The line of a component about parks; none where there is nothing to report.
+pub(crate) fn of_component(parks: &Parks) -> Option<String> {
+    let why_not = parks.why_not.as_ref().map(|why| format!("not parked: {why}"));
+    steps(parks).or(why_not)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_of_a_component_has_its_steps_or_the_reason_against_them() {
+        let mut parks = Parks::default();
+        assert_eq!(of_component(&parks), None);
+        parks.why_not = Some("it is CORE".to_owned());
+        assert_eq!(of_component(&parks).as_deref(), Some("not parked: it is CORE"));
+        let parks = Parks {
+            swapped: majordomo::ByteSize::mib(3),
+            parks: 2,
+            wakes: 1,
+            wake_median_ms: Some(130.0),
+            ..Parks::default()
+        };
+        let want = "3 MiB in swap; parked 2 times, woken once in 130 ms (median)";
+        assert_eq!(of_component(&parks).as_deref(), Some(want));
     }
 }

@@ -104,6 +104,7 @@ async fn carry_out(args: &Args) -> Option<anyhow::Result<ExitCode>> {
         Command::Call(a) => remote.call(a).await,
         Command::Load(a) => remote.load(a).await,
         Command::Unload(a) => remote.unload(a).await,
+        Command::Park(a) => remote.park(a).await,
         Command::Pin(a) => remote.pin(a, true).await,
         Command::Unpin(a) => remote.pin(a, false).await,
         Command::Trim(a) => remote.trim(a).await,

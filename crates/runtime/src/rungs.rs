@@ -40,10 +40,7 @@ impl Rungs {
             let learned = scheduler.entry(key).figures().learned().ready();
             learned.or(catalog.spec(key).map(|spec| spec.memory)).unwrap_or_default()
         });
-        // Today no more may be written.
         let may_write = self.paged.may_write(config, now);
-        let is_spent = may_write == Some(ByteSize::ZERO);
-        let paged = if is_spent { Vec::new() } else { paged };
         let swap = if paged.is_empty() { ByteSize::ZERO } else { self.paged.room(config) };
         rungs.extend(paged);
         let wake_lanes = self.paged.wake_lanes().unwrap_or(WAKE_LANES);

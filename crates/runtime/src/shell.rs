@@ -263,6 +263,10 @@ impl Shell {
                 Some(pressure::feel_pressure(source, shell.engine.config(), clock, &lanes)?);
         }
         shell.feed(Input::Learned(figures));
+        let rungs = shell.learned.rungs(shell.engine.catalog());
+        if !rungs.is_empty() {
+            shell.feed(Input::LearnedRungs(rungs));
+        }
         shell.look_around();
         if let Some(writes) = shell.learned.swap_writes() {
             shell.rungs.paged.restore(&writes);

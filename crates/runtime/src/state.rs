@@ -17,6 +17,7 @@ mod format;
 mod host;
 pub mod measured;
 mod open;
+pub mod rungs;
 pub mod stages;
 
 use format::{FRESH, VALUES, checked, seal_into, sealed_len};

@@ -78,6 +78,7 @@ routes! {
     GET "/v1/components/{name}/logs" => components::logs;
     POST "/v1/components/{name}/load" => components::load;
     POST "/v1/components/{name}/unload" => components::unload;
+    POST "/v1/components/{name}/park" => components::park;
     POST "/v1/components/{name}/pin" => components::pin;
     POST "/v1/components/{name}/trim" => components::trim;
     POST "/v1/components/{name}/call" => calls::component;
@@ -117,7 +118,7 @@ pub(crate) fn is_for_visitors(parts: &Parts) -> bool {
         Method::GET => !follows(parts),
         Method::DELETE => path.starts_with("/v1/leases/"),
         Method::POST => {
-            is_of_component && matches!(last(path), "unload" | "pin" | "trim")
+            is_of_component && matches!(last(path), "unload" | "park" | "pin" | "trim")
                 || path == "/v1/reload"
         }
         _ => false,

@@ -1,4 +1,4 @@
-//! Operators' requests about components: load, unload, pin, trim, hint, why, reload.
+//! Operators' requests about components: load, unload, park, pin, trim, hint, why, reload.
 
 use majordomo::{ByteSize, printable};
 use majordomo_server::wire::{
@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{Remote, span};
 use crate::args::{FeedbackArgs, HintArgs, NamesArgs, ReloadArgs, TierArg, UnloadArgs, WhyArgs};
 use crate::exit::Exit;
+use crate::parking;
 use crate::print::{self, Style, styled, time};
 
 fn line(c: &Component) -> String {
@@ -44,6 +45,17 @@ impl Remote {
         for name in &args.names {
             let component = self.wait(self.client.unload(name, args.force)).await?;
             self.show(&component, line)?;
+        }
+        Ok(Exit::Success)
+    }
+
+    pub(super) async fn park(&self, args: &NamesArgs) -> anyhow::Result<Exit> {
+        for name in &args.names {
+            let component = self.wait(self.client.park(name)).await?;
+            self.show(&component, |c| {
+                let parks = c.parking.as_ref().filter(|p| p.swapped > ByteSize::ZERO);
+                line(c) + &parks.map_or_else(String::new, |p| format!(", {} in swap", p.swapped))
+            })?;
         }
         Ok(Exit::Success)
     }
@@ -113,6 +125,7 @@ impl Remote {
             let for_ms = print::span(span(c.for_ms));
             let mut lines = vec![format!("{}, for {for_ms}: {}", line(c), c.cause)];
             lines.push(format!("memory: {}", memory(c)));
+            lines.extend(c.parking.as_ref().and_then(parking::of_component));
             if let Some(words) = super::status::retry(c) {
                 lines.push(format!("{words}; `majordomo load {}` loads it now", c.name));
             }

@@ -34,6 +34,7 @@ fn without_a_server_every_verb_says_where_it_looked() {
         &["status", "--watch"],
         &["load", "a"],
         &["unload", "a"],
+        &["park", "a"],
         &["pin", "a"],
         &["unpin", "a"],
         &["trim", "a"],

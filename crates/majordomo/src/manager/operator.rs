@@ -1,4 +1,4 @@
-//! Requests of operators about components: load, unload, pin, trim, logs, learned figures.
+//! Requests of operators about components: load, unload, park, pin, trim, logs, learned figures.
 
 use std::sync::Arc;
 
@@ -36,6 +36,16 @@ impl<'m> Operator<'m> {
     /// [`Refusal::InUse`] without `force` when it is CORE, pinned or leased.
     pub async fn unload(self, name: &str, force: bool) -> Result<(), Refusal> {
         self.request(name, OperatorAction::Unload { force }).await
+    }
+
+    /// Parks a component with everything that depends on it, at the rung that frees most, and waits until it is there. The next
+    /// demand wakes it.
+    ///
+    /// # Errors
+    /// [`Refusal::InUse`] when it is CORE, pinned or leased, [`Refusal::CannotPark`] with the reason why it is not parked now,
+    /// [`Refusal::ParkFailed`] when it was unloaded instead, [`Refusal::UnknownComponent`].
+    pub async fn park(self, name: &str) -> Result<(), Refusal> {
+        self.request(name, OperatorAction::Park).await
     }
 
     /// Protects a component from eviction (`true`) or allows its eviction again (`false`), until the process ends.

@@ -1,9 +1,9 @@
 //! Programs whose memory is moved to swap, where the machine offers that: parked for demands, woken by them, and ended there.
 
-use majordomo::{AcquireOptions, CallRequest, ComponentState, Manager, PolicyKind, Rung};
+use majordomo::{AcquireOptions, CallRequest, ComponentState, Manager, PolicyKind, Refusal, Rung};
 
 use crate::processes::MARK;
-use crate::support::{World, path, run, status};
+use crate::support::{World, lease, path, run, status};
 
 /// Fills 60 MiB, and answers each request with the bytes that are still right.
 const HOLDER: &str = r#"x=$(head -c 62914560 /dev/zero | tr '\0' x)
@@ -81,6 +81,27 @@ fn component_that_is_never_parked_is_unloaded() {
         let a = status(&manager, "a").await;
         assert_eq!(a.state, ComponentState::Down(Rung::Gone));
         assert_eq!(a.parking.why_not.as_deref(), Some("park = \"never\""));
+        assert!(manager.shutdown(None).await.is_empty());
+    });
+}
+
+#[test]
+fn operator_parks_a_program_and_a_leased_one_is_refused() {
+    run(async {
+        let world = World::new();
+        let Some(manager) = manager(&world, "").await else { return };
+        assert_eq!(call(&manager, "a").await, ANSWER);
+        let leased = lease(&manager, "a").await.unwrap();
+        let refused = manager.operator().park("a").await;
+        assert!(matches!(refused, Err(Refusal::InUse { .. })), "{refused:?}");
+        drop(leased);
+        manager.operator().park("a").await.unwrap();
+        let parked = status(&manager, "a").await;
+        assert_eq!(parked.state, ComponentState::Down(Rung::Paged), "{:?}", path(&manager, "a"));
+        assert_eq!(call(&manager, "a").await, ANSWER);
+        assert_eq!(status(&manager, "a").await.loads, 1, "it was woken");
+        let refused = manager.operator().park("b").await;
+        assert!(matches!(refused, Err(Refusal::CannotPark { .. })), "{refused:?}");
         assert!(manager.shutdown(None).await.is_empty());
     });
 }

@@ -78,6 +78,7 @@ impl Shell {
                     self.answer(waiter, Err(refusal));
                 }
                 Effect::Persist(learned) => self.learned.learn(&learned, self.engine.catalog()),
+                Effect::PersistRung(row) => self.learned.learn_rung(row, self.engine.catalog()),
                 Effect::PersistUse { used } => self.record_use(&used),
                 Effect::PersistSequence => self.learned.learned_of_use(),
                 Effect::Record(record) => match &record.kind {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{ComponentKey, LoadStage, Moment, StateStore};
-use majordomo_engine::{Persisted, SequenceModel};
+use majordomo_core::{ComponentKey, LoadStage, Moment, Rung, StateStore};
+use majordomo_engine::{LearnedRung, Persisted, PersistedRung, SequenceModel};
 use majordomo_registry::Catalog;
 
 use super::stages::LearnedStages;
@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::log_throttle::LogThrottle;
 use crate::rungs::paged;
 use crate::state::measured::{self, Measured, MeasuredKey};
+use crate::state::rungs;
 use crate::state::stages::StageTimes;
 use crate::state::{SEQUENCE, host_hash};
 use crate::usage::UsageLog;
@@ -31,6 +32,8 @@ pub(crate) struct LearnedStore {
     /// By the configuration that each was measured under, which another may have replaced since.
     pub(super) dirty: BTreeMap<MeasuredKey, Measured>,
     pub(super) stages: LearnedStages,
+    /// Figures of rungs that wait to be written.
+    pub(super) rungs: BTreeMap<(MeasuredKey, Rung), LearnedRung>,
     /// The sequence model learned something since it was written.
     pub(super) sequence_dirty: bool,
     /// Something was forgotten that must not be left in the file.
@@ -39,7 +42,7 @@ pub(crate) struct LearnedStore {
     /// The writes to swap of a day, when they changed.
     pub(super) swap_writes: Option<Vec<u8>>,
     pub(super) since: Option<Moment>,
-    pub(super) writing: Option<tokio::task::JoinHandle<Result<(), Unwritten>>>,
+    pub(super) writing: Option<tokio::task::JoinHandle<Result<(), Box<Unwritten>>>>,
     /// Why writes fail, until one succeeds.
     failing: LogThrottle,
     /// Writes that succeeded.
@@ -50,6 +53,7 @@ pub(crate) struct LearnedStore {
 pub(super) struct Unwritten {
     pub(super) learned: BTreeMap<MeasuredKey, Measured>,
     pub(super) stages: BTreeMap<MeasuredKey, StageTimes>,
+    pub(super) rungs: BTreeMap<(MeasuredKey, Rung), LearnedRung>,
     pub(super) sequence: bool,
     pub(super) usage: bool,
     pub(super) swap_writes: Option<Vec<u8>>,
@@ -95,6 +99,7 @@ impl LearnedStore {
             store,
             dirty: BTreeMap::new(),
             stages,
+            rungs: BTreeMap::new(),
             sequence_dirty: false,
             scrub: false,
             usage,
@@ -148,6 +153,7 @@ impl LearnedStore {
     pub(super) fn is_written(&self) -> bool {
         self.dirty.is_empty()
             && self.stages.dirty.is_empty()
+            && self.rungs.is_empty()
             && !self.sequence_dirty
             && self.usage.is_written()
             && self.swap_writes.is_none()
@@ -159,6 +165,32 @@ impl LearnedStore {
             let &Persisted { key, learned, load_time } = learned;
             let key = measured_key(catalog, key, self.host);
             self.dirty.insert(key, Measured { learned, load_time });
+        }
+    }
+
+    /// The figures of rungs that earlier processes measured of the components of a catalog.
+    pub(super) fn rungs(&self, catalog: &Catalog) -> Vec<PersistedRung> {
+        let Some(store) = self.store.as_deref() else { return Vec::new() };
+        let of = |key: ComponentKey| {
+            let measured = measured_key(catalog, key, self.host);
+            Rung::ALL.iter().filter(|rung| rung.is_parked()).filter_map(
+                move |rung| match rungs::get(store, &measured, *rung) {
+                    Ok(learned) => Some(PersistedRung { key, rung: *rung, learned: learned? }),
+                    Err(error) => {
+                        tracing::warn!(%error, "learned figures of rungs cannot be read");
+                        None
+                    }
+                },
+            )
+        };
+        catalog.keys().flat_map(of).collect()
+    }
+
+    /// Takes figures of a rung that were measured under the catalog at hand.
+    pub(super) fn learn_rung(&mut self, row: PersistedRung, catalog: &Catalog) {
+        if self.store.is_some() {
+            let key = measured_key(catalog, row.key, self.host);
+            self.rungs.insert((key, row.rung), row.learned);
         }
     }
 
@@ -200,7 +232,7 @@ impl LearnedStore {
     /// Records the end of a write. Figures that could not be written are dirty again, unless newer ones are known.
     fn written(
         &mut self,
-        ended: Result<Result<(), Unwritten>, tokio::task::JoinError>,
+        ended: Result<Result<(), Box<Unwritten>>, tokio::task::JoinError>,
         now: Moment,
     ) {
         let why = match ended {
@@ -212,8 +244,12 @@ impl LearnedStore {
                 return;
             }
             Ok(Err(unwritten)) => {
+                let unwritten = *unwritten;
                 for (key, learned) in unwritten.learned {
                     self.dirty.entry(key).or_insert(learned);
+                }
+                for (key, learned) in unwritten.rungs {
+                    self.rungs.entry(key).or_insert(learned);
                 }
                 for (key, times) in unwritten.stages {
                     self.stages.dirty.entry(key).or_insert(times);
@@ -320,15 +356,16 @@ mod tests {
         // Newer figures of one of them come in during the write.
         memory.learn(&learned(1, 2), &catalog);
         memory.written(
-            Ok(Err(Unwritten {
+            Ok(Err(Box::new(Unwritten {
                 learned: taken,
                 stages: BTreeMap::new(),
+                rungs: BTreeMap::new(),
                 sequence: false,
                 usage: false,
                 swap_writes: None,
                 scrub: false,
                 why: "no space left".to_owned(),
-            })),
+            }))),
             Moment::ZERO,
         );
         assert_eq!(memory.describe(), "2 to write, after a failure: no space left");

@@ -10,7 +10,7 @@ use majordomo_engine::Input;
 use super::learned_store::Unwritten;
 use super::{SWEEP, Shell};
 use crate::rungs::paged;
-use crate::state::{SEQUENCE, measured, stages};
+use crate::state::{SEQUENCE, measured, rungs, stages};
 use crate::usage::UsageSummary;
 
 /// Components that a summary names.
@@ -38,6 +38,7 @@ impl Shell {
         let catalog = Arc::clone(self.engine.catalog());
         let learned = std::mem::take(&mut self.learned.dirty);
         let stages = std::mem::take(&mut self.learned.stages.dirty);
+        let rungs = std::mem::take(&mut self.learned.rungs);
         let usage = self.learned.usage.take_changes();
         let has_usage = !usage.is_empty();
         let scrub = std::mem::take(&mut self.learned.scrub);
@@ -47,6 +48,7 @@ impl Shell {
         self.learned.writing = Some(tokio::task::spawn_blocking(move || {
             let mut batch: Vec<_> = learned.iter().map(|(key, m)| measured::put(key, m)).collect();
             batch.extend(stages.iter().map(|(key, times)| stages::put(key, times)));
+            batch.extend(rungs.iter().map(|((key, rung), l)| rungs::put(key, *rung, l)));
             batch.extend(usage);
             if let Some(sequence) = &sequence {
                 let name = |key: ComponentKey| {
@@ -64,7 +66,16 @@ impl Shell {
                 let sequence = sequence.is_some();
                 let why = error.to_string();
                 let usage = has_usage;
-                Unwritten { learned, stages, sequence, usage, swap_writes, scrub, why }
+                Box::new(Unwritten {
+                    learned,
+                    stages,
+                    rungs,
+                    sequence,
+                    usage,
+                    swap_writes,
+                    scrub,
+                    why,
+                })
             })
         }));
     }

@@ -2,9 +2,9 @@
 
 use majordomo_core::{ComponentId, StateStore, StoreError, StoreOp};
 
-use super::{measured, stages};
+use super::{measured, rungs, stages};
 
-/// Forgets the figures of components and the stages of their loads, whatever configuration and machine they are of; says how
+/// Forgets the figures of components, of their rungs and of the stages of their loads, whatever configuration and machine they are of; says how
 /// many figures there were.
 ///
 /// # Errors
@@ -20,6 +20,7 @@ pub fn forget(store: &dyn StateStore, components: &[ComponentId]) -> Result<usiz
     let mut batch = keys_of(measured::NAMESPACE)?;
     let n_figures = batch.len();
     batch.extend(keys_of(stages::NAMESPACE)?);
+    batch.extend(keys_of(rungs::NAMESPACE)?);
     if !batch.is_empty() {
         store.apply(&batch)?;
         // Freed pages of a file keep their bytes.

@@ -200,6 +200,14 @@ impl Client {
         self.post(&component(name, "/unload"), &Unload { force }).await
     }
 
+    /// Parks a component with everything that depends on it, and waits until it is parked.
+    ///
+    /// # Errors
+    /// A [`ClientError`].
+    pub async fn park(&self, name: &str) -> Result<Component, ClientError> {
+        self.call(POST, &component(name, "/park"), None::<&()>).await
+    }
+
     /// Pins a component, or takes the pin away.
     ///
     /// # Errors

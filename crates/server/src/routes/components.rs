@@ -108,6 +108,12 @@ pub(crate) async fn unload(State(app): State<Arc<App>>, Name(name): Name, body: 
     json(&find(&app, &name).await?)
 }
 
+pub(crate) async fn park(State(app): State<Arc<App>>, Name(name): Name, body: Body) -> Answer {
+    let NoMembers {} = read(&app, body).await?;
+    app.manager.operator().park(&name).await?;
+    json(&find(&app, &name).await?)
+}
+
 pub(crate) async fn pin(State(app): State<Arc<App>>, Name(name): Name, body: Body) -> Answer {
     let pin: Pin = read(&app, body).await?;
     app.manager.operator().pin(&name, pin.pinned).await?;

@@ -115,7 +115,7 @@ async fn real_answers_are_as_described() {
     ask("GET", "/readyz", "/readyz", "").await;
     ask("GET", "/v1", "/v1", "").await;
     let one = "/v1/components/{name}";
-    for verb in ["load", "pin", "trim"] {
+    for verb in ["load", "park", "pin", "trim"] {
         ask("POST", &format!("/v1/components/music/{verb}"), &format!("{one}/{verb}"), "").await;
     }
     let body = "{\"text\":\"music please and mail please\",\"lease\":{\"tag\":\"t\"}}";

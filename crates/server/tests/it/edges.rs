@@ -173,7 +173,7 @@ async fn unknown_query_parameters_and_body_members_are_refused() {
         assert!(!answer.contains("bad_json"), "{method} {route}: {answer}");
         n_bodies += 1;
     }
-    assert_eq!((n_queries, n_bodies), (30, 3));
+    assert_eq!((n_queries, n_bodies), (31, 4));
     // An empty query is none.
     assert!(served.ask("GET", "/healthz?", "", "").await.starts_with("HTTP/1.1 200"));
     served.end().await;

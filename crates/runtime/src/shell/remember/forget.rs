@@ -1,7 +1,7 @@
 //! Forgetting what was measured of components: in the engine, in what waits to be written, and in the store.
 
-use majordomo_core::{ComponentKey, StoreError};
-use majordomo_engine::{Input, Persisted};
+use majordomo_core::{ComponentKey, Rung, StoreError};
+use majordomo_engine::{Input, LearnedRung, Persisted, PersistedRung};
 use majordomo_memory::Learned;
 use tokio::sync::oneshot;
 
@@ -23,6 +23,15 @@ impl Shell {
         };
         self.learned.stages.forget(keys, self.engine.catalog());
         self.feed(Input::Learned(keys.iter().map(none).collect()));
+        let rungs = keys.iter().flat_map(|key| {
+            let parked = Rung::ALL.iter().filter(|rung| rung.is_parked());
+            parked.map(|rung| PersistedRung {
+                key: *key,
+                rung: *rung,
+                learned: LearnedRung::default(),
+            })
+        });
+        self.feed(Input::LearnedRungs(rungs.collect()));
         let Some(store) = self.learned.store.clone() else {
             let _ = reply.send(Ok(0));
             return;
@@ -30,6 +39,7 @@ impl Shell {
         let catalog = self.engine.catalog();
         let ids: Vec<_> = keys.iter().map(|k| catalog.id(*k).clone()).collect();
         self.learned.dirty.retain(|key, _| !ids.contains(&key.component));
+        self.learned.rungs.retain(|(key, _), _| !ids.contains(&key.component));
         // After a write that is under way, which may be of these very figures.
         let before = self.learned.writing.take();
         self.learned.writing = Some(tokio::spawn(async move {
@@ -41,6 +51,7 @@ impl Shell {
             if let Err(unwritten) = &mut written {
                 unwritten.learned.retain(|key, _| !ids.contains(&key.component));
                 unwritten.stages.retain(|key, _| !ids.contains(&key.component));
+                unwritten.rungs.retain(|(key, _), _| !ids.contains(&key.component));
             }
             let forgotten = tokio::task::spawn_blocking(move || state::forget(&*store, &ids));
             if let Ok(result) = forgotten.await {
