@@ -3,30 +3,31 @@
 use majordomo::{AcquireOptions, CallRequest, ComponentState, Manager, PolicyKind, Refusal, Rung};
 
 use crate::processes::MARK;
-use crate::support::{World, lease, path, run, status};
+use crate::support::{World, lease, mib, path, run, status};
 
-/// Fills 60 MiB, and answers each request with the bytes that are still right.
-const HOLDER: &str = r#"x=$(head -c 62914560 /dev/zero | tr '\0' x)
+/// Fills 24 MiB, of which the shell may have three copies, and answers each request with the bytes that are still right.
+const HOLDER: &str = r#"x=$(head -c 25165824 /dev/zero | tr '\0' x)
 echo '{"ready":true}'
 while read -r line; do
     id=${line#*:} id=${id%%,*}
     case $x in *[!x]*) n=wrong ;; *) n=${#x} ;; esac
     echo "{\"id\":$id,\"answer\":\"$n\"}"
 done"#;
-const ANSWER: &str = "62914560";
+const ANSWER: &str = "25165824";
 
-/// A manager of `a`, with further keys, and `b`, of which the budget has room for one; none where this machine parks no program.
+/// A manager of `a`, with further keys, and `b`: the first load of one needs 120 MiB, which the budget has only while the other
+/// is not in memory; none where this machine parks no program.
 async fn manager(world: &World, more: &str) -> Option<Manager> {
     world.write("holder.sh", HOLDER);
     let mark = world.mark();
     let component = |name: &str, more: &str| {
         format!(
-            "[components.{name}]\nmemory = \"70MiB\"\ncommand = [\"/bin/sh\", \"holder.sh\"]\ncwd = \".\"\n\
+            "[components.{name}]\nmemory = \"100MiB\"\ncommand = [\"/bin/sh\", \"holder.sh\"]\ncwd = \".\"\n\
              env = {{ {MARK} = {mark:?} }}\nprotocol = \"stdio\"\n{more}\n"
         )
     };
     let text = format!(
-        "[manager]\nbudget = \"140MiB\"\npolicy = \"lru\"\nspeculation = false\n{}{}",
+        "[manager]\nbudget = \"130MiB\"\npolicy = \"lru\"\nspeculation = false\n{}{}",
         component("a", more),
         component("b", "")
     );
@@ -61,12 +62,11 @@ fn program_is_paged_out_for_a_demand_and_answers_again_after_its_own() {
         assert_eq!(call(&manager, "b").await, ANSWER);
         let parked = status(&manager, "a").await;
         assert_eq!(parked.state, ComponentState::Down(Rung::Paged), "{:?}", path(&manager, "a"));
-        assert!(parked.booked.0 < before.booked.0 / 2, "{} then {}", before.booked, parked.booked);
+        assert!(parked.booked < mib(12), "{} then {}", before.booked, parked.booked);
         assert_eq!(call(&manager, "a").await, ANSWER);
         let woken = status(&manager, "a").await;
         assert_eq!((woken.pid, woken.loads), (before.pid, 1), "the same process");
         assert_eq!((woken.parking.parks, woken.parking.wakes), (1, 1));
-        assert_eq!(status(&manager, "b").await.state, ComponentState::Down(Rung::Paged));
         assert!(manager.shutdown(None).await.is_empty());
     });
 }
