@@ -9,6 +9,7 @@ mod check;
 mod demo;
 mod docs;
 mod exit;
+mod figure;
 mod intents;
 mod lines;
 mod log;

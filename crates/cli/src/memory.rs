@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use majordomo::{ByteSize, Manager, PressureLevel, read_config};
-use majordomo_server::wire::{Component, Felt, Memory, Parking};
+use majordomo_server::wire::{Component, Felt, Figure, Memory, Parking};
 use serde::Serialize;
 
 use crate::parking;
@@ -22,6 +22,9 @@ const N_NOTES: usize = 10;
 pub(crate) struct Account {
     pub(crate) memory: Memory,
     pub(crate) components: Vec<Component>,
+    /// Files that were read ahead; empty without a server.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) read_ahead: Vec<Figure>,
 }
 
 /// The account of a configuration, without a server.
@@ -72,6 +75,7 @@ async fn with_a_reading(manager: &Manager) -> anyhow::Result<Account> {
     Ok(Account {
         memory: Memory::new(&status.memory, status.at),
         components: status.components.iter().map(|c| Component::new(c, status.at)).collect(),
+        read_ahead: Vec::new(),
     })
 }
 
@@ -96,6 +100,12 @@ impl Account {
             self.parking(parking);
         }
         self.giving_back();
+        if !self.read_ahead.is_empty() {
+            head("files read ahead");
+            for figure in &self.read_ahead {
+                row(&figure.name, &crate::figure::figure(figure));
+            }
+        }
         Ok(())
     }
 

@@ -47,8 +47,10 @@ impl Remote {
 
     /// Prints the use of the server's memory.
     async fn memory(&self) -> anyhow::Result<Exit> {
-        let status = self.client.status().await?;
-        Account { memory: status.memory, components: status.components }.print(self.json)?;
+        let mut status = self.client.status().await?;
+        let read_ahead = status.sections.remove("read_ahead").unwrap_or_default();
+        let (memory, components) = (status.memory, status.components);
+        Account { memory, components, read_ahead }.print(self.json)?;
         Ok(Exit::Success)
     }
 

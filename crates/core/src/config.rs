@@ -26,6 +26,7 @@ sections! {
         queue: QueueConfig,
         loads: LoadConfig,
         speculation: SpeculationConfig,
+        read_ahead: ReadAheadConfig,
         idle: IdleConfig,
         parking: ParkingConfig,
         triggers: TriggerConfig,
@@ -206,6 +207,20 @@ settings! {
         waste: f64 = 0.08, range 0.0 ..= 1.0, key speculation_waste;
         /// Memory that wasted preloads may hold, averaged over time; without a value there is no bound.
         waste_memory: Option<ByteSize> = none, range 4 KiB ..= 16 TiB, key speculation_waste_memory;
+    }
+}
+
+settings! {
+    /// Reading files of components into the system's cache before their loads need them. Nothing is booked for that, and
+    /// cached files are never dropped.
+    pub struct ReadAheadConfig: read_ahead in [manager] {
+        /// Whether files are read ahead.
+        enabled: bool = true, key read_ahead;
+        /// Files of unloaded components are read ahead from this probability of the next use on; it rises while more
+        /// reads are wasted than useful.
+        floor: Confidence = 0.1, key read_ahead_floor;
+        /// Bytes that are read ahead each second, at most; files of a demanded load are not bounded.
+        bandwidth: ByteSize = 64 MiB, range 64 KiB ..= 16 TiB, key read_ahead_bandwidth;
     }
 }
 

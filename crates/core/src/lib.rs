@@ -50,8 +50,8 @@ pub use confidence::{Confidence, ConfidenceError};
 pub use config::{
     BackOffConfig, BudgetSetting, BudgetSettingError, Config, DeadlineConfig, IdleConfig,
     IdleTrimWhen, IntentConfig, LEASE_TTL_MAX, LoadConfig, MemoryConfig, ParkChoice, ParkingConfig,
-    PolicyKind, PressureProfile, QuarantineConfig, QueueConfig, ServerConfig, SpeculationConfig,
-    StateConfig, TriggerConfig,
+    PolicyKind, PressureProfile, QuarantineConfig, QueueConfig, ReadAheadConfig, ServerConfig,
+    SpeculationConfig, StateConfig, TriggerConfig,
 };
 pub use count::{Count, count};
 pub use encoding::{EncodingError, decode_line, decode_text, plain_text};

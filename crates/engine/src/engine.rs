@@ -30,6 +30,7 @@ use crate::idle::Idleness;
 use crate::operate::OperatorWaiter;
 use crate::pace::Pace;
 use crate::priming::Priming;
+use crate::read_ahead::ReadAhead;
 use crate::relieve::Relief;
 use crate::shutdown::Ending;
 use crate::thrash::Thrash;
@@ -162,6 +163,7 @@ pub struct Engine {
     pub(crate) thrash: Thrash,
     pub(crate) pace: Pace,
     pub(crate) priming: Priming,
+    pub(crate) read_ahead: ReadAhead,
     pub(crate) ending: Option<Ending>,
     pub(crate) overdraft: ByteSize,
     /// When the queue is looked at again although nothing happened.
@@ -196,6 +198,7 @@ impl Engine {
             thrash: Thrash::default(),
             pace: Pace::default(),
             priming: Priming::default(),
+            read_ahead: ReadAhead::default(),
             ending: None,
             overdraft: ByteSize::ZERO,
             look_again: None,
@@ -412,6 +415,7 @@ impl Engine {
             self.preload(step);
             self.park_early(step);
             self.prime(step);
+            self.read_ahead_files(step);
             self.record_overdraft(step);
             self.finish_operator_waiters(step);
             if !self.scheduler.take_changed() {
@@ -428,6 +432,7 @@ impl Engine {
         for Transition { key, from, to, cause } in step.take_transitions() {
             match to {
                 ComponentState::Ready if from.is_loading() => {
+                    self.read_ahead.used(key, now);
                     let event = PolicyEvent::Loaded {
                         key,
                         at: now,
@@ -447,6 +452,7 @@ impl Engine {
                     self.idleness.loaded(key);
                 }
                 ComponentState::Unloading { .. } => {
+                    self.read_ahead.used(key, now);
                     let evicted = cause.class() == CauseClass::MemoryShort;
                     // The policy knows no rungs: what is parked is not loaded.
                     if !from.is_on_the_ladder() {

@@ -32,6 +32,7 @@ mod plan;
 mod preload;
 mod priming;
 mod queue;
+mod read_ahead;
 mod relieve;
 mod shutdown;
 mod start;

@@ -111,6 +111,8 @@ impl Engine {
         }
         let trimmed = self.idleness.trimmed().len() as u64;
         sequence.push(("trimmed while idle".to_owned(), StatusValue::Count(trimmed)));
+        let files = self.read_ahead.section(self.config().read_ahead.floor);
+        status.sections.insert("read_ahead".to_owned(), files);
         for (part, lines) in
             [("preloader", preloader), ("sequence", sequence), ("policy", self.policy.section())]
         {

@@ -145,6 +145,7 @@ impl Engine {
         if !self.config().speculation.enabled || self.ending.is_some() {
             return;
         }
+        self.read_ahead.predicted();
         let (likely, background) = self.predicted_hints();
         let preloader = self.hints.preloader_mut();
         preloader.predict(&likely, since, now);

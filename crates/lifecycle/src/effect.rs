@@ -105,6 +105,14 @@ pub enum Effect {
     Publish,
     /// Keep a record.
     Record(EventRecord),
+    /// Bring the files of a component into the system's cache.
+    ReadAhead {
+        key: ComponentKey,
+        /// No demand waits for it: the read is bounded, and ends with [`Self::StopReadAhead`].
+        speculative: bool,
+    },
+    /// End all speculative reads.
+    StopReadAhead,
     /// Store something learned, soon.
     Persist(Persisted),
     /// Store the figures of a rung, soon.

@@ -90,11 +90,11 @@ pub use majordomo_core::{
     MemoryConfig, MemoryStatus, Moment, NameError, OpId, Opinion, OverdraftStatus, ParkChoice,
     ParkingConfig, ParkingStatus, PolicyKind, PoolStatus, PreloadEnd, PressureLevel,
     PressureProfile, PressureRecord, PressureStatus, Priority, ProbeFailure, QuarantineConfig,
-    QueueConfig, Refusal, Rung, Section, ServerConfig, Setting, SettingProblem, SettingValue,
-    SpeculationConfig, StageTime, StateConfig, StateStore, Status, StatusValue, StoreError,
-    StoreOp, TriggerConfig, TrimStatus, UnknownWord, WaiterId, WallSeconds, count, decode_line,
-    decode_text, printable, printable_json, quoted, quoted_path, quoted_start, start_of,
-    start_within,
+    QueueConfig, ReadAheadConfig, Refusal, Rung, Section, ServerConfig, Setting, SettingProblem,
+    SettingValue, SpeculationConfig, StageTime, StateConfig, StateStore, Status, StatusValue,
+    StoreError, StoreOp, TriggerConfig, TrimStatus, UnknownWord, WaiterId, WallSeconds, count,
+    decode_line, decode_text, printable, printable_json, quoted, quoted_path, quoted_start,
+    start_of, start_within,
 };
 pub use majordomo_memory::{
     ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, MappedBuf, PressureReading, PressureSource,

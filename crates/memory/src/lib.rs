@@ -43,6 +43,7 @@ mod classifier;
 #[cfg(feature = "cold")]
 mod cold;
 mod error;
+mod file_cache;
 mod footprint;
 mod hints;
 mod learned;
@@ -67,6 +68,7 @@ pub use classifier::{PressureClassifier, pressure_thresholds};
 #[cfg(feature = "cold")]
 pub use cold::{ColdError, ColdStore, Snapshot};
 pub use error::SourceError;
+pub use file_cache::{cached_bytes, read_ahead};
 pub use footprint::{
     Measure, Shares, is_same_memory, process_footprint, process_peak, process_shares,
 };

@@ -185,6 +185,9 @@ pub struct ComponentSpec {
     pub over_limit: OverLimit,
     /// Expected load time. Default 100 ms.
     pub load_time: Duration,
+    /// Patterns of files that its load reads, which are read ahead; relative to the manager's base directory. Files that
+    /// its processes have mapped or open are learned besides.
+    pub files: Vec<String>,
     /// Components that must be ready before this one, and as long as it is ready.
     pub dependencies: Vec<ComponentId>,
     /// Components that are loaded first when they are part of the same plan; they are not loaded for this one.
@@ -349,6 +352,7 @@ impl ComponentSpec {
             lazy_init: true,
             pinned: false,
             max_leases: None,
+            files: Vec::new(),
             idle_timeout: None,
             park: None,
             load_deadline: None,

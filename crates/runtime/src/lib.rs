@@ -70,6 +70,7 @@ mod cached;
 mod cancel;
 mod children;
 mod component;
+mod component_files;
 mod component_thread;
 mod drivers;
 mod events;

@@ -14,6 +14,7 @@ use majordomo_registry::{CatalogError, ComponentSpec, PoolSpec};
 use tokio::sync::oneshot;
 
 use crate::component::Instance;
+use crate::component_files::LearnedFile;
 use crate::exchange::OldLeases;
 use crate::failed_load::FailedLoad;
 use crate::footprint::Footprint;
@@ -122,6 +123,11 @@ pub(crate) enum Control {
         id: IncarnationId,
         bytes: ByteSize,
         reply: flume::Sender<ByteSize>,
+    },
+    /// The files of a program that was loaded.
+    Files {
+        id: IncarnationId,
+        files: Vec<LearnedFile>,
     },
     /// The snapshot of a component that was unloaded.
     Hibernated {

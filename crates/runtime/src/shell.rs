@@ -7,6 +7,7 @@
 
 mod carry_out;
 mod control;
+mod file_reads;
 mod heap;
 mod hooks;
 mod ladder;
@@ -17,6 +18,7 @@ mod load_errors;
 mod look_around;
 mod measure;
 mod pressure;
+mod read_ahead;
 mod remember;
 mod rungs;
 mod slots;

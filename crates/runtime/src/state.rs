@@ -28,6 +28,9 @@ pub use forget::forget;
 pub use format::{FILE, LOCK};
 pub use host::host_hash;
 
+/// The namespace of the learned files of components, by name.
+pub(crate) const FILES: &str = "files";
+
 /// Where the sequence model is kept: namespace and key.
 pub const SEQUENCE: (&str, &str) = ("sequence", "model");
 

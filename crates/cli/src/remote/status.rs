@@ -2,13 +2,13 @@
 
 use majordomo::{Priority, count};
 use majordomo_server::ClientError;
-use majordomo_server::wire::{Component, Figure, Parking, State, Status};
-use serde_json::Value;
+use majordomo_server::wire::{Component, Parking, State, Status};
 
 use super::table::{self, Cell};
 use super::{Remote, is_gone, span, until_interrupt};
 use crate::args::StatusArgs;
 use crate::exit::Exit;
+use crate::figure::figure;
 use crate::print::{self, Screen, Style, styled};
 
 impl Remote {
@@ -131,8 +131,8 @@ fn parking(parking: &Parking) -> Option<String> {
 fn kept(s: &Status) -> Vec<String> {
     let figures = s.sections.get("runtime").into_iter().flatten();
     let lines = figures.filter_map(|f| match f.name.as_str() {
-        "state_store" => Some(format!("state     {}", value(f))),
-        "state_problem" => Some(styled(Style::Bad, &format!("state problem: {}", value(f)))),
+        "state_store" => Some(format!("state     {}", figure(f))),
+        "state_problem" => Some(styled(Style::Bad, &format!("state problem: {}", figure(f)))),
         _ => None,
     });
     lines.collect()
@@ -165,25 +165,10 @@ fn sections(s: &Status) -> Vec<String> {
         out.push(String::new());
         out.push(styled(Style::Strong, name));
         out.extend(
-            figures.iter().map(|f| format!("  {:<38} {}", f.name.replace('_', " "), value(f))),
+            figures.iter().map(|f| format!("  {:<38} {}", f.name.replace('_', " "), figure(f))),
         );
     }
     out
-}
-
-/// A figure as people read it.
-fn value(f: &Figure) -> String {
-    match (&f.value, f.unit.as_deref()) {
-        (Value::Number(n), Some("bytes")) => {
-            majordomo::ByteSize(n.as_u64().unwrap_or(0)).to_string()
-        }
-        (Value::Number(n), Some("ms")) => print::time(span(n.as_f64().unwrap_or(0.0))),
-        (Value::Number(n), _) if n.is_f64() => format!("{:.3}", n.as_f64().unwrap_or(0.0)),
-        (Value::Bool(true), _) => "yes".to_owned(),
-        (Value::Bool(false), _) => "no".to_owned(),
-        (Value::String(text), _) => text.clone(),
-        (other, _) => other.to_string(),
-    }
 }
 
 /// When a component that is down is tried again; empty where that is not known.

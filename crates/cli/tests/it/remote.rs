@@ -97,6 +97,8 @@ fn verbs_about_components() {
             "woken by",
             "music",
             "limits of processes",
+            "files read ahead",
+            "wasted                   0 B",
         ],
         &[],
     );

@@ -16,6 +16,7 @@ mod pools;
 mod preload;
 mod pressure;
 mod priming;
+mod read_ahead;
 mod restarts;
 mod retries;
 mod rig;

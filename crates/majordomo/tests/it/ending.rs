@@ -1,6 +1,6 @@
 //! The end: shutdown by hand and by dropping, what it refuses, and what it leaves behind.
 
-use majordomo::{ByteSize, LoadStage, Priority, StageTime, StdinMode};
+use majordomo::{ByteSize, LoadStage, Manager, Priority, StageTime, StatusValue, StdinMode};
 
 use crate::eventually::{eventually, until};
 use crate::support::{
@@ -178,6 +178,54 @@ fn load_stages_survive_a_restart_and_belong_to_their_configuration() {
 
         let manager = start("2").await.unwrap();
         assert!(status(&manager, "a").await.load_stages.is_empty());
+        manager.shutdown(None).await;
+    });
+}
+
+/// The number of components whose files are known, once it is `n`.
+#[cfg(target_os = "linux")]
+async fn n_learned_files(manager: &Manager, n: u64) -> u64 {
+    let known = std::cell::Cell::new(0);
+    let looks = async {
+        loop {
+            let sections = manager.status().await.unwrap().sections.clone();
+            let name = "components with learned files";
+            let row = sections["read_ahead"].iter().find(|(row, _)| row == name);
+            if let Some((_, StatusValue::Count(n))) = row {
+                known.set(*n);
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = until(|| known.get() == n) => known.get(),
+        () = looks => 0,
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn files_of_a_program_are_learned_and_read_ahead_after_a_restart() {
+    run(async {
+        let world = World::new();
+        let declared = world.write("declared.bin", &"x".repeat(200 << 10));
+        let start = || {
+            let spec = world.program("a", UP).files(["declared.*"]);
+            let builder = world.builder(vec![spec]).base_dir(declared.parent().unwrap());
+            builder.state_dir(world.path("state")).start()
+        };
+        let manager = start().await.unwrap();
+        drop(lease(&manager, "a").await.unwrap());
+        // The files are looked for beside the load.
+        assert_eq!(n_learned_files(&manager, 1).await, 1);
+        manager.shutdown(None).await;
+
+        let manager = start().await.unwrap();
+        assert_eq!(n_learned_files(&manager, 1).await, 1);
+        drop(lease(&manager, "a").await.unwrap());
+        let sections = manager.status().await.unwrap().sections.clone();
+        let row = |name: &str| sections["read_ahead"].iter().any(|(known, _)| known == name);
+        assert!(row("for demanded loads") && row("useful") && row("wasted"), "{sections:?}");
         manager.shutdown(None).await;
     });
 }

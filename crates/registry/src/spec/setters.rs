@@ -56,6 +56,7 @@ impl ComponentSpec {
         memory_limit(bytes: impl Into<Option<ByteSize>>) = bytes.into();
         over_limit(what: OverLimit) = what;
         load_time(time: Duration) = time;
+        files(patterns: impl IntoIterator<Item = impl Into<String>>) = texts(patterns);
         conflict_policy(policy: ConflictPolicy) = policy;
         keywords(words: impl IntoIterator<Item = impl Into<String>>) = texts(words);
         preload_triggers(words: impl IntoIterator<Item = impl Into<String>>) = texts(words);

@@ -65,6 +65,8 @@ impl Shell {
                         self.trim_component(id, i);
                     }
                 }
+                Effect::ReadAhead { key, speculative } => self.read_ahead(key, speculative),
+                Effect::StopReadAhead => self.stop_read_ahead(),
                 Effect::SetGrant { id, bytes } => self.heap.set_grant(id.op, bytes),
                 Effect::Probe { id } => self.probe(id),
                 Effect::Grant { waiter, keys, left_out } => {

@@ -82,6 +82,7 @@ impl Shell {
                 let configured = self.configure(specs, pools, config, budget, factories);
                 let _ = reply.send(configured);
             }
+            Control::Files { id, files } => self.learned_files(id, files),
             Control::MeasuredBuiltins { own } => {
                 self.measuring.builtins = false;
                 self.footprints(own);

@@ -9,6 +9,7 @@ use majordomo_core::{ComponentKey, LoadStage, Moment, Rung, StateStore};
 use majordomo_engine::{LearnedRung, Persisted, PersistedRung, SequenceModel};
 use majordomo_registry::Catalog;
 
+use super::file_reads::FileReads;
 use super::stages::LearnedStages;
 use crate::clock::Clock;
 use crate::log_throttle::LogThrottle;
@@ -34,6 +35,7 @@ pub(crate) struct LearnedStore {
     pub(super) stages: LearnedStages,
     /// Figures of rungs that wait to be written.
     pub(super) rungs: BTreeMap<(MeasuredKey, Rung), LearnedRung>,
+    pub(super) files: FileReads,
     /// The sequence model learned something since it was written.
     pub(super) sequence_dirty: bool,
     /// Something was forgotten that must not be left in the file.
@@ -54,6 +56,7 @@ pub(super) struct Unwritten {
     pub(super) learned: BTreeMap<MeasuredKey, Measured>,
     pub(super) stages: BTreeMap<MeasuredKey, StageTimes>,
     pub(super) rungs: BTreeMap<(MeasuredKey, Rung), LearnedRung>,
+    pub(super) files: BTreeMap<String, Vec<u8>>,
     pub(super) sequence: bool,
     pub(super) usage: bool,
     pub(super) swap_writes: Option<Vec<u8>>,
@@ -70,6 +73,7 @@ impl LearnedStore {
         let mut learned = Vec::new();
         let host = host_hash().unwrap_or(0);
         let mut stages = LearnedStages::default();
+        let files = FileReads::open(store.as_ref(), catalog);
         if let Some(store) = &store {
             for key in catalog.keys() {
                 stages.read(&**store, key, measured_key(catalog, key, host));
@@ -100,6 +104,7 @@ impl LearnedStore {
             dirty: BTreeMap::new(),
             stages,
             rungs: BTreeMap::new(),
+            files,
             sequence_dirty: false,
             scrub: false,
             usage,
@@ -154,6 +159,7 @@ impl LearnedStore {
         self.dirty.is_empty()
             && self.stages.dirty.is_empty()
             && self.rungs.is_empty()
+            && self.files.dirty.is_empty()
             && !self.sequence_dirty
             && self.usage.is_written()
             && self.swap_writes.is_none()
@@ -253,6 +259,9 @@ impl LearnedStore {
                 }
                 for (key, times) in unwritten.stages {
                     self.stages.dirty.entry(key).or_insert(times);
+                }
+                for (name, record) in unwritten.files {
+                    self.files.dirty.entry(name).or_insert(record);
                 }
                 self.sequence_dirty |= unwritten.sequence;
                 self.swap_writes = self.swap_writes.take().or(unwritten.swap_writes);
@@ -360,6 +369,7 @@ mod tests {
                 learned: taken,
                 stages: BTreeMap::new(),
                 rungs: BTreeMap::new(),
+                files: BTreeMap::new(),
                 sequence: false,
                 usage: false,
                 swap_writes: None,

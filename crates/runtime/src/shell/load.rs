@@ -194,6 +194,7 @@ impl Shell {
             Ok((instance, _)) if cancelled => self.take_down(id, instance),
             Ok((instance, report)) => {
                 let process = instance.running().cloned();
+                self.learn_files(id, process.as_ref());
                 let hash = self.engine.catalog().config_hash(id.key);
                 self.rungs.asleep.record(id.key, hash, instance.asleep);
                 self.load_errors.ended(self.engine.catalog().id(id.key), None);

@@ -220,6 +220,8 @@ impl Shell {
             problem.map(|problem| ("state_problem".to_owned(), StatusValue::Text(problem))),
         );
         status.sections.insert("runtime".to_owned(), runtime);
+        let files = self.learned.files.section(now);
+        status.sections.entry("read_ahead".to_owned()).or_default().extend(files);
         status.sections.extend(self.sections.iter().map(|section| section()));
         let status = Arc::new(status);
         self.status = Some((now, Arc::clone(&status)));

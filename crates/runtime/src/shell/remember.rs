@@ -10,7 +10,7 @@ use majordomo_engine::Input;
 use super::learned_store::Unwritten;
 use super::{SWEEP, Shell};
 use crate::rungs::paged;
-use crate::state::{SEQUENCE, measured, rungs, stages};
+use crate::state::{FILES, SEQUENCE, measured, rungs, stages};
 use crate::usage::UsageSummary;
 
 /// Components that a summary names.
@@ -39,6 +39,7 @@ impl Shell {
         let learned = std::mem::take(&mut self.learned.dirty);
         let stages = std::mem::take(&mut self.learned.stages.dirty);
         let rungs = std::mem::take(&mut self.learned.rungs);
+        let files = std::mem::take(&mut self.learned.files.dirty);
         let usage = self.learned.usage.take_changes();
         let has_usage = !usage.is_empty();
         let scrub = std::mem::take(&mut self.learned.scrub);
@@ -50,6 +51,11 @@ impl Shell {
             batch.extend(stages.iter().map(|(key, times)| stages::put(key, times)));
             batch.extend(rungs.iter().map(|((key, rung), l)| rungs::put(key, *rung, l)));
             batch.extend(usage);
+            batch.extend(files.iter().map(|(name, record)| StoreOp::Put {
+                namespace: FILES.to_owned(),
+                key: name.clone(),
+                value: record.clone(),
+            }));
             if let Some(sequence) = &sequence {
                 let name = |key: ComponentKey| {
                     (key.index() < catalog.len()).then(|| catalog.id(key).clone())
@@ -69,6 +75,7 @@ impl Shell {
                 Box::new(Unwritten {
                     learned,
                     stages,
+                    files,
                     rungs,
                     sequence,
                     usage,

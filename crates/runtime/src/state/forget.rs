@@ -2,10 +2,10 @@
 
 use majordomo_core::{ComponentId, StateStore, StoreError, StoreOp};
 
-use super::{measured, rungs, stages};
+use super::{FILES, measured, rungs, stages};
 
-/// Forgets the figures of components, of their rungs and of the stages of their loads, whatever configuration and machine they are of; says how
-/// many figures there were.
+/// Forgets the figures of components, of their rungs and of the stages of their loads, and their files, whatever
+/// configuration and machine they are of; says how many figures there were.
 ///
 /// # Errors
 /// When the store cannot be read or written; nothing is forgotten then.
@@ -21,6 +21,7 @@ pub fn forget(store: &dyn StateStore, components: &[ComponentId]) -> Result<usiz
     let n_figures = batch.len();
     batch.extend(keys_of(stages::NAMESPACE)?);
     batch.extend(keys_of(rungs::NAMESPACE)?);
+    batch.extend(keys_of(FILES)?);
     if !batch.is_empty() {
         store.apply(&batch)?;
         // Freed pages of a file keep their bytes.

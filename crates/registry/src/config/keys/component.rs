@@ -175,6 +175,12 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         )
     ),
     key!(
+        "files",
+        "[]",
+        "Files that its load reads, such as models: paths relative to this file's folder, with `*`, `?` and `**` (any folders). They are read ahead into the system's cache, see `read_ahead`; what its processes have mapped or open once it is ready is learned besides (Linux).",
+        Kind::Texts(|c, v| c.spec.files = v)
+    ),
+    key!(
         "dependencies",
         "[]",
         "Components that must be ready before this one, and as long as it is ready.",

@@ -22,6 +22,7 @@ impl Shell {
             load_time: None,
         };
         self.learned.stages.forget(keys, self.engine.catalog());
+        self.learned.files.forget(keys, self.engine.catalog());
         self.feed(Input::Learned(keys.iter().map(none).collect()));
         let rungs = keys.iter().flat_map(|key| {
             let parked = Rung::ALL.iter().filter(|rung| rung.is_parked());
@@ -52,6 +53,7 @@ impl Shell {
                 unwritten.learned.retain(|key, _| !ids.contains(&key.component));
                 unwritten.stages.retain(|key, _| !ids.contains(&key.component));
                 unwritten.rungs.retain(|(key, _), _| !ids.contains(&key.component));
+                unwritten.files.retain(|name, _| ids.iter().all(|id| id.as_str() != name));
             }
             let forgotten = tokio::task::spawn_blocking(move || state::forget(&*store, &ids));
             if let Ok(result) = forgotten.await {
