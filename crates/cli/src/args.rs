@@ -120,6 +120,8 @@ pub(crate) enum Command {
     },
     /// Compare memory budgets and eviction policies on recorded use
     Replay(crate::replay::ReplayArgs),
+    /// Measure what components hold when they are parked, and how long they take to be ready again
+    BenchRungs(BenchRungsArgs),
     /// Print the JSON schema of the configuration file, for editors
     Schema,
     /// A component of the demo
@@ -191,6 +193,25 @@ pub(crate) struct MemoryArgs {
     pub config: Option<PathBuf>,
     /// Read learned data from this directory
     #[arg(long, requires = "config")]
+    pub state_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BenchRungsArgs {
+    /// The configuration; its components are loaded one after another
+    pub config: PathBuf,
+    /// Components to measure (default: all)
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Rounds of each component at each rung
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub repeats: u32,
+    /// Request whose answer is timed: a text for a program with protocol = "stdio", else /PATH, "GET /PATH" or
+    /// "POST /PATH BODY" (default: the path of an HTTP probe)
+    #[arg(long = "request", value_name = "NAME=REQUEST")]
+    pub requests: Vec<String>,
+    /// Keep learned data in this directory
+    #[arg(long)]
     pub state_dir: Option<PathBuf>,
 }
 

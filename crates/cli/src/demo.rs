@@ -15,6 +15,7 @@ use majordomo::{
 
 use crate::args::DemoArgs;
 use crate::lines::InputLines;
+use crate::parking;
 use crate::plan::start;
 use crate::print;
 use crate::signals::Interrupts;
@@ -49,6 +50,7 @@ pub(crate) async fn run(args: DemoArgs, json: bool) -> anyhow::Result<ExitCode> 
             "An assistant of {}, {declared} declared, in a budget of {budget}.",
             count(manager.components().len(), "component")
         ));
+        print::line(&parking::sentence(&manager).await);
     }
     let mut summary = Summary::new(&manager);
     let mut control = None;

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bench_rungs;
 mod check;
 mod demo;
 mod docs;
@@ -26,6 +27,7 @@ mod service;
 mod setup;
 mod signals;
 mod summary;
+mod table;
 mod target;
 mod worker;
 
@@ -156,6 +158,7 @@ async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Man { dir } => docs::man(&dir).map(|()| ExitCode::SUCCESS),
+        Command::BenchRungs(a) => bench_rungs::run(a, args.json).await,
         Command::Replay(a) => replay::run(&a, args.json),
         Command::Schema => {
             print::json_text(&majordomo::schema());

@@ -3,10 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo::{ComponentSpec, Config, ParkingStatus, Priority, count, try_parking};
+use majordomo::{ComponentSpec, Config, Manager, ParkingStatus, Priority, count, try_parking};
 use majordomo_server::wire::Parks;
+use tokio::time::{sleep, timeout};
 
 use crate::print;
+
+/// A manager has so long to find out what its machine offers, and is asked again after each pause.
+const TRIAL: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// How many components of a configuration may be parked in swap.
 pub(crate) fn n_parkable(specs: &[Arc<ComponentSpec>], config: &Config) -> usize {
@@ -30,6 +35,28 @@ pub(crate) fn offer(n_parkable: usize) -> ParkingStatus {
         Err(why) => status.why_not = Some(why),
     }
     status
+}
+
+/// The offer to the components of a manager, as a sentence. The manager finds it out within about a second of its start.
+pub(crate) async fn sentence(manager: &Manager) -> String {
+    let trial = async {
+        loop {
+            let parking = manager.status().await.ok()?.memory.parking.clone();
+            match (parking.means, parking.why_not) {
+                (Some(means), _) => {
+                    break Some(format!("Idle components are parked in swap ({means})."));
+                }
+                (None, Some(why)) => {
+                    break Some(format!(
+                        "Idle components are unloaded, and never parked in swap: {why}"
+                    ));
+                }
+                (None, None) => sleep(PAUSE).await,
+            }
+        }
+    };
+    let known = timeout(TRIAL, trial).await.ok().flatten();
+    known.unwrap_or_else(|| "Whether components can be parked in swap is not known yet.".to_owned())
 }
 
 /// The offer in one line.

@@ -11,7 +11,6 @@ mod load_path;
 mod progress;
 mod state;
 mod status;
-mod table;
 mod verbs;
 
 pub(crate) use verbs::text_of_reload;

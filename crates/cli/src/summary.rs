@@ -44,6 +44,8 @@ pub(crate) struct Summary {
     pub loads: u64,
     pub unloads: u64,
     pub failures: u64,
+    pub parks: u64,
+    pub wakes: u64,
     /// Of each command whose need is known: whether exactly that was decided on.
     pub understood: Vec<bool>,
     pub memory: MemoryTrace,
@@ -64,6 +66,8 @@ impl Summary {
             loads: 0,
             unloads: 0,
             failures: 0,
+            parks: 0,
+            wakes: 0,
             understood: Vec::new(),
             memory: MemoryTrace::default(),
             each: BTreeMap::new(),
@@ -109,7 +113,15 @@ impl Summary {
     fn record(&mut self, record: &EventRecord) {
         if let EventKind::State { from, to, .. } = &record.kind {
             match (from, to) {
-                (ComponentState::Loading { .. }, ComponentState::Ready) => self.loads += 1,
+                (ComponentState::Loading { from: Rung::Gone }, ComponentState::Ready) => {
+                    self.loads += 1;
+                }
+                (ComponentState::Loading { .. }, ComponentState::Ready) => self.wakes += 1,
+                (ComponentState::Unloading { .. }, ComponentState::Down(rung))
+                    if rung.is_parked() =>
+                {
+                    self.parks += 1;
+                }
                 (_, ComponentState::Failed { .. } | ComponentState::Quarantined { .. }) => {
                     self.failures += 1;
                 }
@@ -159,6 +171,8 @@ impl Summary {
                 "loads": self.loads,
                 "unloads": self.unloads,
                 "failures": self.failures,
+                "parks": self.parks,
+                "wakes": self.wakes,
                 "memory_bytes": { "everything": self.everything(), "mean": self.memory.mean(), "peak": self.memory.peak },
                 "events_missed": self.gaps,
             }
@@ -211,6 +225,9 @@ impl Summary {
                 self.loads, self.unloads, self.failures
             ),
         ];
+        if self.parks > 0 {
+            lines.push(format!("parks      {}, wakes {}", self.parks, self.wakes));
+        }
         let refused: Vec<_> = self.refusals.iter().map(|(code, n)| format!("{code} {n}")).collect();
         lines.splice(1..1, self.learning());
         lines.push(format!(

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use majordomo::{
-    AcquireOptions, ByteSize, ComponentSpec, Config, GuardForm, Manager, PolicyKind, StatusValue,
+    AcquireOptions, ByteSize, ComponentSpec, Config, GuardForm, Manager, ParkChoice, PolicyKind,
+    StatusValue,
 };
 
 use crate::summary::Summary;
@@ -17,10 +18,11 @@ pub(super) struct Control {
     pub(super) summary: Summary,
 }
 
-/// Settings of a manager that loads on demand and lets the least recently used go.
+/// Settings of a manager that loads on demand, unloads the least recently used, and parks none.
 fn on_demand(mut config: Config) -> Config {
     config.memory.policy = PolicyKind::Lru;
     config.speculation.enabled = false;
+    config.parking.park = ParkChoice::Never;
     config
 }
 
@@ -138,6 +140,7 @@ pub(super) fn lines(managed: &Summary, control: &Summary, preloads: Preloads) ->
         ),
         row("wait, 95 %", time(managed.percentile(0.95)), time(control.percentile(0.95))),
         row("loads", managed.loads.to_string(), control.loads.to_string()),
+        row("wakes", managed.wakes.to_string(), control.wakes.to_string()),
         row("resident, mean", managed.memory.mean().to_string(), control.memory.mean().to_string()),
         row("resident, peak", managed.memory.peak.to_string(), control.memory.peak.to_string()),
         format!(

@@ -80,6 +80,7 @@ impl View {
                 ComponentState::Ready => "*",
                 ComponentState::Loading { .. } | ComponentState::Queued { .. } => "+",
                 ComponentState::Unloading { .. } | ComponentState::Draining => "-",
+                ComponentState::Down(rung) if rung.is_parked() => "~",
                 ComponentState::Down(_) => " ",
                 _ => "!",
             };

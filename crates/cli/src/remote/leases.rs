@@ -12,11 +12,11 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::command::place;
-use super::table::{self, Cell};
 use super::{Remote, span};
 use crate::args::{LeaseArgs, ReleaseArgs};
 use crate::exit::Exit;
 use crate::print;
+use crate::table::{self, Cell};
 
 /// The server is asked this often whether a held lease was revoked.
 const LOOK: Duration = Duration::from_secs(1);

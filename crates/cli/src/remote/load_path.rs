@@ -3,8 +3,8 @@
 use majordomo_server::wire::{Component, LoadStage};
 
 use super::span;
-use super::table::{self, Cell};
 use crate::print::time;
+use crate::table::{self, Cell};
 
 /// The table of a component's load stages.
 pub(super) fn lines(c: &Component) -> Vec<String> {

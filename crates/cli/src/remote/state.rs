@@ -6,11 +6,11 @@ use std::path::Path;
 use majordomo::{ComponentId, StoredState, count};
 use majordomo_server::wire::{Figures, Forget, Forgotten, Remembered};
 
-use super::table::{self, Cell};
 use super::{Remote, span};
 use crate::args::{StateArgs, StateVerb};
 use crate::exit::Exit;
 use crate::print;
+use crate::table::{self, Cell};
 
 impl Remote {
     pub(super) async fn state(&self, args: &StateArgs) -> anyhow::Result<Exit> {

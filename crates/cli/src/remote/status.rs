@@ -4,12 +4,12 @@ use majordomo::{Priority, count};
 use majordomo_server::ClientError;
 use majordomo_server::wire::{Component, Parking, State, Status};
 
-use super::table::{self, Cell};
 use super::{Remote, is_gone, span, until_interrupt};
 use crate::args::StatusArgs;
 use crate::exit::Exit;
 use crate::figure::figure;
 use crate::print::{self, Screen, Style, styled};
+use crate::table::{self, Cell};
 
 impl Remote {
     pub(super) async fn status(&self, args: &StatusArgs) -> anyhow::Result<Exit> {

@@ -11,9 +11,10 @@ use crate::args::{FeedbackArgs, HintArgs, NamesArgs, ReloadArgs, TierArg, Unload
 use crate::exit::Exit;
 use crate::parking;
 use crate::print::{self, Style, styled, time};
+use crate::table;
 
 fn line(c: &Component) -> String {
-    let mut text = format!("{} is {}", c.name, super::table::state(c.state));
+    let mut text = format!("{} is {}", c.name, table::state(c.state));
     if c.booked.bytes() > 0 {
         text += &format!(", {}", c.measured.unwrap_or(c.booked));
     }
@@ -65,7 +66,7 @@ impl Remote {
             let component = self.client.pin(name, pinned).await?;
             self.show(&component, |c| {
                 let what = if pinned { "pinned" } else { "no longer pinned" };
-                format!("{} is {}, {what}", c.name, super::table::state(c.state))
+                format!("{} is {}, {what}", c.name, table::state(c.state))
             })?;
         }
         Ok(Exit::Success)

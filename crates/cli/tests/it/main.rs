@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod api;
+mod bench_rungs;
 mod call;
 mod check;
 mod demo;

@@ -6,7 +6,7 @@ use majordomo_server::wire::State;
 use crate::print::{self, Style, styled};
 
 /// A state in its colour.
-pub(super) fn state(state: State) -> String {
+pub(crate) fn state(state: State) -> String {
     match style_of(state) {
         Some(style) => styled(style, state.name()),
         None => state.name().to_owned(),
@@ -28,7 +28,7 @@ fn style_of(state: State) -> Option<Style> {
 
 /// One cell: its text, how it is coloured, and whether it stands at the right of its column.
 #[derive(Debug)]
-pub(super) struct Cell {
+pub(crate) struct Cell {
     text: String,
     style: Option<Style>,
     right: bool,
@@ -36,22 +36,22 @@ pub(super) struct Cell {
 
 impl Cell {
     /// Escaped already here, so that the column is as wide as what is printed.
-    pub(super) fn left(text: impl Into<String>) -> Self {
+    pub(crate) fn left(text: impl Into<String>) -> Self {
         let text: String = text.into();
         Self { text: printable(&text).into_owned(), style: None, right: false }
     }
 
-    pub(super) fn right(text: impl Into<String>) -> Self {
+    pub(crate) fn right(text: impl Into<String>) -> Self {
         Self { right: true, ..Self::left(text) }
     }
 
-    pub(super) fn state(state: State) -> Self {
+    pub(crate) fn state(state: State) -> Self {
         Self { style: style_of(state), ..Self::left(state.name()) }
     }
 }
 
 /// Lines of a table with a heading.
-pub(super) fn lines(heading: &[&str], rows: &[Vec<Cell>]) -> Vec<String> {
+pub(crate) fn lines(heading: &[&str], rows: &[Vec<Cell>]) -> Vec<String> {
     let n_columns = heading.len();
     let mut widths: Vec<usize> = heading.iter().map(|h| h.chars().count()).collect();
     for row in rows {
