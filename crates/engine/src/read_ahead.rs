@@ -92,9 +92,10 @@ impl ReadAhead {
         }
     }
 
-    /// The probability from which files are read ahead: the configured one, raised while more was wasted than useful.
+    /// The probability from which files are read ahead: the configured one, raised while more than half as much was wasted as
+    /// was useful.
     fn floor(&self, configured: Confidence) -> Confidence {
-        let factor = ((1.0 + self.wasted) / (1.0 + self.useful)).max(1.0);
+        let factor = ((1.0 + 2.0 * self.wasted) / (1.0 + self.useful)).max(1.0);
         Confidence::saturating(configured.get() * factor as f32)
     }
 
