@@ -168,8 +168,10 @@ pub fn unreachable(state: &str, input: &str, rungs: bool) -> Option<&'static str
         "unload_finished" => {
             only(&["unloading", "stuck"], "an unload ends once, after it was requested")
         }
+        // A component that waits to be woken has an incarnation.
+        "exited" if rungs && ["queued", "parked", "waking", "parking"].contains(&state) => None,
         "exited" => only(
-            &["ready", "draining", "unloading", "stuck", "queued", "parked", "waking", "parking"],
+            &["ready", "draining", "unloading", "stuck"],
             "an incarnation exits by itself while it is up, or just as it is stopped, perhaps by a shutdown at its deadline",
         ),
         "parked" | "park_failed" => only(
