@@ -205,8 +205,9 @@ impl Admission<'_> {
             return Verdict::Refuse(refusal);
         }
         let Draft { reserve, victims, replaced, mut awaits, overloads, .. } = draft;
-        let down = |v: &&Victim| !self.state(v.key).is_queued();
-        awaits.extend(victims.iter().filter(down).map(|v| v.key));
+        // One that waits to be loaded is gone at once, one that waits to be woken is not.
+        let ends_later = |v: &&Victim| self.state(v.key).is_alive();
+        awaits.extend(victims.iter().filter(ends_later).map(|v| v.key));
         awaits.sort_unstable();
         awaits.dedup();
         Verdict::Start(Admitted { reserve, victims, replaced, awaits, overloads })
