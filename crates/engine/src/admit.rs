@@ -27,6 +27,7 @@ use majordomo_registry::Catalog;
 
 use self::fit::Fit;
 pub(crate) use self::steps::{Judge, Purpose};
+use crate::forecast::Forecaster;
 use crate::pace::Pace;
 use crate::thrash::Thrash;
 
@@ -35,6 +36,8 @@ use crate::thrash::Thrash;
 pub(crate) struct Admission<'a> {
     scheduler: &'a Scheduler,
     policy: &'a dyn EvictionPolicy,
+    forecaster: &'a Forecaster,
+    /// Values with those of dependents.
     values: &'a Values,
     preloads: &'a Preloader,
     thrash: &'a Thrash,
@@ -134,13 +137,14 @@ impl<'a> Admission<'a> {
     pub(crate) fn new(
         scheduler: &'a Scheduler,
         policy: &'a dyn EvictionPolicy,
-        values: &'a Values,
+        forecaster: &'a Forecaster,
         preloads: &'a Preloader,
         thrash: &'a Thrash,
         pace: &'a Pace,
         spare: Option<ByteSize>,
     ) -> Self {
-        Self { scheduler, policy, values, preloads, thrash, pace, spare }
+        let values = forecaster.values_with_dependents();
+        Self { scheduler, policy, forecaster, values, preloads, thrash, pace, spare }
     }
 
     fn catalog(&self) -> &Arc<Catalog> {

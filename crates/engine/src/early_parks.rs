@@ -9,7 +9,7 @@ use majordomo_lifecycle::{Step, Victim};
 use majordomo_memory::{Need, Shortage};
 
 use crate::Engine;
-use crate::admit::is_present;
+use crate::admit::{Purpose, is_present};
 
 /// At most this share of the budget is kept free.
 const MOST: f64 = 0.3;
@@ -22,7 +22,7 @@ impl Engine {
         if !self.may_park_early(step.now) {
             return;
         }
-        let mut short = self.scheduler.budget().shortage(&self.likely_need(), None);
+        let mut short = self.scheduler.budget().shortage(&self.likely_need(&[]), None);
         if short.is_none() {
             return;
         }
@@ -42,6 +42,8 @@ impl Engine {
             && self.ending.is_none()
             && self.scheduler.pressure() == PressureLevel::Low
             && !self.has_park_under_way()
+            // It takes memory for a moment, and is parked then.
+            && !self.is_priming()
             && !self.has_demand(now)
     }
 
@@ -58,27 +60,53 @@ impl Engine {
         self.scheduler.transactions().any(|t| !t.origin.is_speculative() && !t.is_dormant(now))
     }
 
-    /// The largest need among the components that the next command is likely to use.
-    fn likely_need(&self) -> Need {
-        let total = self.scheduler.budget().total();
+    /// The largest need among the components that the next command is likely to use, each with its missing dependencies: in
+    /// main memory, and in each declared pool. `but`: components that are not counted.
+    pub(crate) fn likely_need(&self, but: &[ComponentKey]) -> Need {
+        let budget = self.scheduler.budget();
         let is_likely = |key: &ComponentKey| {
             self.forecaster.values().get(*key).next.get() >= LIKELY
                 && !is_present(self.state(*key))
                 && !self.attribution.is_current(*key)
+                && !but.contains(key)
                 && self.catalog().spec(*key).is_some()
         };
-        let needs = self.catalog().keys().filter(is_likely).map(|key| {
-            let bytes = match self.state(key) {
-                ComponentState::Down(rung) if rung.is_parked() => {
-                    self.scheduler.needed_to_wake(key, rung).bytes
-                }
-                _ => self.scheduler.needs(key).load,
-            };
-            (bytes.min(total.scaled(MOST)), std::cmp::Reverse(key))
-        });
+        let is_declared = |pool: usize| budget.limit_of(pool).declared;
+        let mut largest = Need::new();
+        let mut in_memory = Need::new();
+        for key in self.catalog().keys().filter(is_likely) {
+            let need = self.missing_need(&self.catalog().closure(&[key]));
+            let of_memory: Need = need.iter().filter(|(pool, _)| !is_declared(*pool)).collect();
+            if of_memory.sum() > in_memory.sum() {
+                in_memory = of_memory;
+            }
+            for (pool, bytes) in need.iter().filter(|(pool, _)| is_declared(*pool)) {
+                let most = budget.limit_of(pool).budget.map(|b| b.scaled(MOST));
+                let bytes = bytes.min(most.unwrap_or(bytes));
+                largest.add(pool, bytes.saturating_sub(largest.of(pool)));
+            }
+        }
+        let mut left = budget.total().scaled(MOST);
+        for (pool, bytes) in in_memory.iter() {
+            let bytes = bytes.min(left);
+            left = left - bytes;
+            largest.add(pool, bytes);
+        }
+        largest
+    }
+
+    /// The bytes that a set needs beside those that are booked for its members.
+    pub(crate) fn missing_need(&self, closure: &[ComponentKey]) -> Need {
         let mut need = Need::new();
-        if let Some((bytes, std::cmp::Reverse(key))) = needs.max() {
-            need.add(self.catalog().pool(key), bytes);
+        for &key in closure.iter().filter(|k| !is_present(self.state(**k))) {
+            if let ComponentState::Down(rung) = self.state(key)
+                && rung.is_parked()
+            {
+                need.add_all(&self.scheduler.needed_to_wake(key, rung).need());
+                continue;
+            }
+            need.add(self.catalog().pool(key), self.scheduler.needs(key).load);
+            need.add_all(&self.scheduler.declared_apart(key));
         }
         need
     }
@@ -114,7 +142,7 @@ impl Engine {
             .filter(|k| self.scheduler.live_closure(*k).iter().all(is_free))
             .collect();
         let admission = self.admission();
-        let candidates = admission.candidates_where_short(&keys, short, now);
+        let candidates = admission.candidates_where_short(&keys, short, Purpose::Other, now);
         let order = admission.eviction_order(&candidates, now);
         let ways: Vec<_> = candidates.iter().map(|(_, way)| way).collect();
         let mut chosen = Vec::new();

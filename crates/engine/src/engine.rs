@@ -269,7 +269,7 @@ impl Engine {
         Admission::new(
             &self.scheduler,
             &*self.policy,
-            self.forecaster.values_with_dependents(),
+            &self.forecaster,
             self.hints.preloader(),
             &self.thrash,
             &self.pace,
@@ -338,8 +338,8 @@ impl Engine {
             Input::Trimmed { id, result } => self.trimmed(id, &result, step),
             Input::Pressure(level) => self.set_pressure(level, step),
             Input::Footprints(f) => {
-                for (id, bytes) in f.own {
-                    self.measured(id, bytes, step);
+                for (id, sample) in f.own {
+                    self.measured(id, sample, step);
                 }
                 self.scheduler.set_taken(f.external, f.unreturned);
             }
@@ -444,11 +444,11 @@ impl Engine {
                     self.policy.on_event(&event);
                     self.hints.preloader_mut().on_loaded(key, now);
                     let is_demanded = !self.scheduler.entry(key).is_unrequested();
-                    self.thrash.incarnation_ready(
-                        key,
-                        is_demanded,
-                        now + self.scheduler.load_time(key),
-                    );
+                    let took = match from {
+                        ComponentState::Loading { from } => self.scheduler.wait_at(key, from),
+                        _ => self.scheduler.load_time(key),
+                    };
+                    self.thrash.incarnation_ready(key, is_demanded, now + took);
                     self.idleness.loaded(key);
                 }
                 ComponentState::Unloading { .. } => {

@@ -204,6 +204,7 @@ impl Engine {
         let Some(txn) = self.scheduler.transaction(id) else { return };
         let (origin, cause) = (txn.origin, txn.origin.eviction_cause());
         let closure = self.scheduler.live_closure(key);
+        let parks = self.parks_when_drained(id, key, &closure, step.now);
         self.record_displaced(&closure, id, origin);
         for member in closure {
             match self.scheduler.entry(member).state() {
@@ -219,12 +220,44 @@ impl Engine {
                 }
             }
             step.cells.close(member);
-            let removal = Removal::when_drained(cause.clone(), Then::Unloaded)
+            let park = parks.iter().find(|v| v.key == member);
+            let then = park.map_or(Then::Unloaded, |v| Then::at(v.to));
+            let removal = Removal::when_drained(cause.clone(), then)
                 .closed(step.cells.try_close(member))
                 .freeing_for(Some(id))
                 .reversible();
             self.scheduler.begin_removal(member, removal, step);
         }
+    }
+
+    /// How a component with its live dependents is parked once its leases have ended, if that frees enough for a transaction.
+    /// A park does not end a conflict.
+    fn parks_when_drained(
+        &self,
+        id: TxnId,
+        key: ComponentKey,
+        closure: &[ComponentKey],
+        now: Moment,
+    ) -> Vec<Victim> {
+        let Some(txn) = self.scheduler.transaction(id) else { return Vec::new() };
+        let conflicts = |k: &ComponentKey| {
+            self.catalog().conflicts(*k).iter().any(|c| txn.closure.contains(&c.with))
+        };
+        if closure.iter().any(conflicts) {
+            return Vec::new();
+        }
+        let admission = self.admission();
+        let Ok(parks) = admission.deepest_park(key, closure, now) else { return Vec::new() };
+        let budget = self.scheduler.budget();
+        let mut short = budget.shortage(&self.missing_need(&txn.closure), Some(id.0));
+        let is_removed = |e: &majordomo_lifecycle::Entry| {
+            e.state().is_unloading() || e.state() == ComponentState::Draining
+        };
+        for leaving in self.scheduler.keys_where(is_removed) {
+            budget.relieve(&mut short, &self.scheduler.freeing(leaving));
+        }
+        parks.iter().for_each(|v| budget.relieve(&mut short, &admission.freed_by(*v)));
+        if short.is_none() { parks } else { Vec::new() }
     }
 
     /// Opens again what was closed for a head of the queue that no longer waits for it.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use majordomo_core::{ComponentKey, Confidence, Moment, Opinion, Value, Values, WallSeconds};
 use majordomo_predictor::{Forecast, SequenceModel, combine};
+use majordomo_preloader::HORIZON;
 use majordomo_registry::Catalog;
 
 /// Experts named in the record of a preload.
@@ -20,6 +21,10 @@ pub(crate) struct Forecaster {
     values: Values,
     /// The same for the order and the loss of victims.
     values_with_dependents: Values,
+    /// Components that were never used have a value, too: where rungs are offered.
+    values_first_uses: bool,
+    /// The value of a component that was never used.
+    first_use: Value,
     /// The state of the model after the command at work, while values look past one.
     forecast: Option<Forecast>,
     /// Scores by the text of the last command for the components that the next one needs.
@@ -40,6 +45,20 @@ impl Forecaster {
     /// The values, where a provider's covers the demands for its dependents.
     pub(crate) fn values_with_dependents(&self) -> &Values {
         &self.values_with_dependents
+    }
+
+    /// The value of a component: one that was never used shares the probability of a first use with its like.
+    pub(crate) fn value(&self, key: ComponentKey) -> Value {
+        let known = self.values.get(key);
+        if known == Value::default() && self.values_first_uses { self.first_use } else { known }
+    }
+
+    /// Components without a forecast have a value from now on, or no more.
+    pub(crate) fn value_first_uses(&mut self, values: bool, catalog: &Catalog) {
+        if self.values_first_uses != values {
+            self.values_first_uses = values;
+            self.follow_dependencies(catalog);
+        }
     }
 
     /// Whether the text of the last command scores a component.
@@ -102,7 +121,30 @@ impl Forecaster {
 
     /// Makes the values of providers again, by the dependencies of this catalog.
     pub(crate) fn follow_dependencies(&mut self, catalog: &Catalog) {
+        self.first_use = self.value_of_first_use(catalog);
         self.values_with_dependents = self.values.with(self.of_providers(catalog));
+        // Before anything was learned no value is known.
+        if self.values_first_uses && self.values.version() > 0 {
+            let table = &self.values_with_dependents;
+            let is_unknown = |key: &ComponentKey| {
+                catalog.spec(*key).is_some() && table.get(*key) == Value::default()
+            };
+            let rows: Vec<_> =
+                catalog.keys().filter(is_unknown).map(|key| (key, self.first_use)).collect();
+            self.values_with_dependents = table.with(rows);
+        }
+    }
+
+    /// The probability of a first use, shared by the components that were never used.
+    fn value_of_first_use(&self, catalog: &Catalog) -> Value {
+        let is_unused = |key: &ComponentKey| {
+            catalog.spec(*key).is_some() && self.values.get(*key) == Value::default()
+        };
+        let n_unused = catalog.keys().filter(is_unused).count().max(1);
+        let next = f64::from(self.model.novelty()) / n_unused as f64;
+        let reuse = 1.0 - (1.0 - next.min(1.0)).powi(HORIZON as i32);
+        let confidence = |p: f64| Confidence::saturating(p as f32);
+        Value { next: confidence(next), reuse: confidence(reuse) }
     }
 
     /// The probabilities that a provider or one of its dependents is used, as of independent events.

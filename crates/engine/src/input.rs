@@ -18,13 +18,28 @@ use crate::Offers;
 /// Measured memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Footprints {
-    /// Components: which incarnation, and its bytes.
-    pub own: Vec<(IncarnationId, ByteSize)>,
+    /// Components: which incarnation, and its memory.
+    pub own: Vec<(IncarnationId, Sample)>,
     /// Bytes of the budget that other programs take.
     pub external: ByteSize,
     /// Bytes that this process holds for no component: freed and kept by the allocator, snapshots, and shared
     /// buffers of components that were unloaded.
     pub unreturned: ByteSize,
+}
+
+/// The memory of one incarnation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sample {
+    /// Bytes of its own pool.
+    pub bytes: ByteSize,
+    /// Bytes of it in swap; none = not measured.
+    pub swap: Option<ByteSize>,
+}
+
+impl From<ByteSize> for Sample {
+    fn from(bytes: ByteSize) -> Self {
+        Self { bytes, swap: None }
+    }
 }
 
 /// The uses of one incarnation since the last sweep.

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a transaction whose wake fails keeps its place and its deadline, and is planned again in the same input.
 
+use std::sync::Arc;
+
 use majordomo_core::{ByteSize, Cause, ComponentKey, IncarnationId, Moment, StepId};
 use majordomo_lifecycle::{Origin, ParkReport, PersistedRung, RungOffer, Step, Then, WakeReport};
 
@@ -41,7 +43,10 @@ impl Engine {
 
     /// Where rungs are offered, the policy values waits: a use costs little at one rung and much at another.
     pub(crate) fn value_waits_of_rungs(&mut self) {
-        if self.scheduler.offers_rungs() {
+        let offers = self.scheduler.offers_rungs();
+        let catalog = Arc::clone(self.catalog());
+        self.forecaster.value_first_uses(offers, &catalog);
+        if offers {
             self.policy.value_waits();
             self.hints.preloader_mut().set_weighted(self.policy.weighs_load_time());
         }
@@ -55,6 +60,12 @@ impl Engine {
         step: &mut Step<'_>,
     ) {
         let is_parked = match result {
+            Ok(ParkReport { unmoved: Some(error), .. }) => {
+                if self.scheduler.park_moved_nothing(id, number, error, step) {
+                    self.submit_alone(id.key, Origin::Restart, step.now);
+                }
+                return;
+            }
             Ok(report) => self.scheduler.parked(id, number, report, step),
             Err(error) => self.scheduler.park_failed(id, number, error, step),
         };

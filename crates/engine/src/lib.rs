@@ -45,7 +45,7 @@ mod waiting;
 pub use audit::Violation;
 pub use configure::needs_reload;
 pub use engine::{Effects, Engine};
-pub use input::{Footprints, Input, OperatorAction, Usage};
+pub use input::{Footprints, Input, OperatorAction, Sample, Usage};
 pub use ladder::Offers;
 pub use majordomo_lifecycle::{
     Cells, CloseAnswer, Effect, LoadFailure, LoadReport, OutOfMemory, ParkReport, PeekCells,

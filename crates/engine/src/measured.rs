@@ -8,7 +8,7 @@ use majordomo_lifecycle::{Effect, LoadFailure, Persisted, Step, Then};
 use majordomo_memory::Learned;
 use majordomo_registry::OverLimit;
 
-use crate::Engine;
+use crate::{Engine, Sample};
 
 /// After running out of memory a component gets so much more than it had.
 const RAISE: f64 = 1.25;
@@ -25,12 +25,15 @@ fn is_news(before: &Learned, now: &Learned) -> bool {
 }
 
 impl Engine {
-    pub(crate) fn measured(&mut self, id: IncarnationId, bytes: ByteSize, step: &mut Step<'_>) {
+    pub(crate) fn measured(&mut self, id: IncarnationId, sample: Sample, step: &mut Step<'_>) {
         if !self.scheduler.is_current(id) {
             return;
         }
-        let key = id.key;
+        let (key, bytes) = (id.key, sample.bytes);
         self.scheduler.book_measured(key, bytes);
+        if let Some(swap) = sample.swap {
+            self.scheduler.book_measured_swap(key, swap);
+        }
         let e = self.scheduler.entry_mut(key);
         let before = *e.figures().learned();
         if !e.measured(bytes, step.now) {
@@ -152,7 +155,7 @@ impl Engine {
         let grows = is_current
             && matches!(self.state(key), ComponentState::Loading { .. } | ComponentState::Ready)
             && self.scheduler.pressure() < self.config().memory.refuse_loads_at
-            && !self.scheduler.budget().is_overdrawn();
+            && !self.scheduler.budget().is_memory_overdrawn();
         if grows {
             // A refusal leaves the reservation as it is, and the answer states that.
             let _ = self.scheduler.grow_reservation(key, bytes);

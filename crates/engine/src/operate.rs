@@ -289,7 +289,13 @@ impl Engine {
                 return Some(Err(Refusal::Stuck { component: component() }));
             }
             Awaited::Unload if !e.state().is_alive() => return Some(Ok(())),
-            Awaited::Park if e.state().is_parked() => return Some(Ok(())),
+            Awaited::Park if e.state().is_parked() => {
+                if let Some(Cause::ParkFailed { error }) = e.cause() {
+                    let error = error.clone();
+                    return Some(Err(Refusal::ParkFailed { component: component(), error }));
+                }
+                return Some(Ok(()));
+            }
             Awaited::Park if !(e.state().is_parking() || e.state() == ComponentState::Draining) => {
                 let error = e.cause().map(ToString::to_string).unwrap_or_default();
                 return Some(Err(Refusal::ParkFailed { component: component(), error }));

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use majordomo_core::{
-    ComponentKey, ComponentState, Confidence, EventKind, HintOutcome, HintSource, Holder,
-    HolderKind, Moment, Opinion, PreloadEnd, PressureLevel, Priority, Refusal,
+    ComponentKey, Confidence, EventKind, HintOutcome, HintSource, Holder, HolderKind, Moment,
+    Opinion, PreloadEnd, PressureLevel, Priority, Refusal,
 };
 use majordomo_lifecycle::{Admitted, Origin, Request, Step, Verdict, Victim};
 use majordomo_memory::{Need, Shortage};
@@ -89,7 +89,7 @@ impl Engine {
     pub(crate) fn may_preload(&self) -> bool {
         self.config().speculation.enabled
             && self.scheduler.pressure() == PressureLevel::Low
-            && !self.scheduler.budget().is_overdrawn()
+            && !self.scheduler.budget().is_memory_overdrawn()
             && self.ending.is_none()
     }
 
@@ -100,17 +100,7 @@ impl Engine {
         short: &Shortage,
         now: Moment,
     ) {
-        let mut need = Need::new();
-        for &key in closure.iter().filter(|k| !is_present(self.state(**k))) {
-            if let ComponentState::Down(rung) = self.state(key)
-                && rung.is_parked()
-            {
-                need.add_all(&self.scheduler.needed_to_wake(key, rung).need());
-                continue;
-            }
-            need.add(self.catalog().pool(key), self.scheduler.needs(key).load);
-            need.add_all(&self.scheduler.declared_apart(key));
-        }
+        let need = self.missing_need(closure);
         let budget = self.scheduler.budget();
         let is_short = |pool: usize| short.helped_by(pool, budget.limit_of(pool).declared);
         let need = need.iter().filter(|(pool, _)| is_short(*pool)).collect();
@@ -232,6 +222,14 @@ impl Engine {
         let mut need = Need::new();
         for reservation in &admitted.reserve {
             need.add_all(&reservation.need());
+        }
+        // A component that is parked early, to keep memory free for the next command, is not woken into that memory.
+        if p.tier == Tier::Background && self.scheduler.offers_rungs() {
+            let mut with_likely = self.likely_need(ask.closure);
+            with_likely.add_all(&need);
+            if !self.scheduler.budget().shortage(&with_likely, None).is_none() {
+                return ended(HintOutcome::NoRoom);
+            }
         }
         match self.yields_until(&need, &admitted.victims, now) {
             Some(until) => Err(Attempt::Later(until)),

@@ -9,12 +9,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use majordomo_core::{
-    Cause, ComponentKey, ComponentState, Confidence, Moment, Priority, Rung, Value,
-};
+use majordomo_core::{Cause, ComponentKey, ComponentState, Moment, Priority, Rung, Value};
 use majordomo_lifecycle::{Origin, Request, Step, Verdict, Victim};
-use majordomo_memory::demand_probability;
-use majordomo_preloader::HORIZON;
+use majordomo_memory::{Need, demand_probability};
 
 use crate::Engine;
 use crate::admit::{Ask, is_present, keys_of};
@@ -77,6 +74,11 @@ impl Priming {
 }
 
 impl Engine {
+    /// Whether a component is loaded now only to be parked.
+    pub(crate) fn is_priming(&self) -> bool {
+        self.priming.under_way.is_some()
+    }
+
     /// Begins to prime a component, or parks the one that was loaded for that.
     pub(crate) fn prime(&mut self, step: &mut Step<'_>) {
         if let Some(primed) = self.priming.under_way.take() {
@@ -88,7 +90,7 @@ impl Engine {
         if !self.may_prime(step.now) {
             return;
         }
-        for (key, to) in self.worth_priming() {
+        for (key, to) in self.worth_priming(step.now) {
             if let Some(primed) = self.try_prime(key, to, step) {
                 let n_commands = self.forecaster.model().n_observed();
                 self.priming.began(primed, n_commands);
@@ -114,7 +116,7 @@ impl Engine {
 
     /// Components that are worth a load while the machine is idle, and where each is parked: those first that save most for
     /// each byte that is loaded.
-    fn worth_priming(&self) -> Vec<(ComponentKey, Rung)> {
+    fn worth_priming(&self, now: Moment) -> Vec<(ComponentKey, Rung)> {
         let n_commands = self.forecaster.model().n_observed();
         let is_candidate = |key: &ComponentKey| {
             self.state(*key) == ComponentState::UNLOADED
@@ -123,14 +125,16 @@ impl Engine {
                 && !self.scheduler.is_never_evicted(*key)
                 && !self.priming.rests(*key, n_commands)
         };
-        let first_use = self.value_of_first_use();
         let mut found = Vec::new();
         for key in self.catalog().keys().filter(is_candidate) {
-            let known = self.forecaster.values().get(key);
-            let value = if known == Value::default() { first_use } else { known };
+            let value = self.forecaster.value(key);
+            if self.displaces_more_by_conflict(key, value) {
+                continue;
+            }
             let load = self.scheduler.load_time(key);
             let saved = |to: &Rung| load.saturating_sub(self.scheduler.wait_at(key, *to));
             let offered = self.scheduler.entry(key).parking().offered();
+            let offered = offered.filter(|to| self.may_be_parked_after_load(key, *to, now));
             let Some(to) = offered.max_by_key(|to| (saved(to), std::cmp::Reverse(*to))) else {
                 continue;
             };
@@ -144,17 +148,28 @@ impl Engine {
         found.into_iter().map(|(_, key, to)| (key, to)).collect()
     }
 
-    /// The value of a component that was never used: it shares the probability of a first use with its like.
-    fn value_of_first_use(&self) -> Value {
-        let is_unused = |key: &ComponentKey| {
-            self.catalog().spec(*key).is_some()
-                && self.forecaster.values().get(*key) == Value::default()
+    /// Whether nothing is known now that would keep a component, with what is loaded for it, from being parked after its load.
+    /// A park of priming writes at most half of what may be written: the rest is for demands.
+    fn may_be_parked_after_load(&self, key: ComponentKey, to: Rung, now: Moment) -> bool {
+        let quarantine = &self.config().quarantine;
+        let closure = self.catalog().closure(&[key]);
+        let loaded = closure.iter().filter(|k| self.state(**k) == ComponentState::UNLOADED);
+        let swap = loaded.map(|k| self.scheduler.held_after_load(*k, to).of(Need::SWAP)).sum();
+        let mut in_swap = Need::new();
+        in_swap.add(Need::SWAP, swap);
+        !self.scheduler.entry(key).parking().is_given_up(now, quarantine)
+            && self.scheduler.frees_at(key, to)
+            && self.scheduler.budget().shortage(&in_swap, None).is_none()
+            && self.scheduler.may_write().is_none_or(|left| swap <= left.scaled(0.5))
+    }
+
+    /// Whether a component conflicts with one that is alive and worth more.
+    fn displaces_more_by_conflict(&self, key: ComponentKey, value: Value) -> bool {
+        let is_worth_more = |other: ComponentKey| {
+            self.state(other).is_alive()
+                && demand_probability(self.forecaster.value(other)) > demand_probability(value)
         };
-        let n_unused = self.catalog().keys().filter(is_unused).count().max(1);
-        let next = f64::from(self.forecaster.model().novelty()) / n_unused as f64;
-        let reuse = 1.0 - (1.0 - next.min(1.0)).powi(HORIZON as i32);
-        let confidence = |p: f64| Confidence::saturating(p as f32);
-        Value { next: confidence(next), reuse: confidence(reuse) }
+        self.catalog().conflicts(key).iter().any(|c| is_worth_more(c.with))
     }
 
     fn try_prime(&mut self, key: ComponentKey, to: Rung, step: &mut Step<'_>) -> Option<Primed> {

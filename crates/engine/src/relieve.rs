@@ -15,6 +15,9 @@ use crate::evict::keys_of_victims;
 /// The longest wait between rounds that freed nothing.
 const MAX_BACK_OFF: Duration = Duration::from_secs(30);
 
+/// A component that was parked because of a pressure is unloaded after so many rounds in a row that freed nothing.
+const PATIENT_ROUNDS: u32 = 2;
+
 /// When relief was last tried and when it is tried next.
 #[derive(Debug, Default)]
 pub(crate) struct Relief {
@@ -24,6 +27,8 @@ pub(crate) struct Relief {
     idle_rounds: u32,
     /// This need was answered by trimming already.
     trimmed: bool,
+    /// When the pressure last rose.
+    rose_at: Moment,
 }
 
 impl Relief {
@@ -40,7 +45,7 @@ impl Engine {
         step.record(EventKind::Pressure { from: self.scheduler.pressure(), to: level });
         if level > self.scheduler.pressure() {
             // A new need: act at once.
-            self.relief = Relief { due: Some(step.now), idle_rounds: 0, trimmed: false };
+            self.relief = Relief { due: Some(step.now), rose_at: step.now, ..Relief::default() };
         }
         self.scheduler.set_pressure(level);
     }
@@ -64,7 +69,8 @@ impl Engine {
         }
         if overdrawn && self.overdraft.0 == 0 && self.scheduler.budget().overdraft().0 > 0 {
             // It has just begun.
-            self.relief = Relief { due: Some(step.now), idle_rounds: 0, trimmed: false };
+            let rose_at = self.relief.rose_at;
+            self.relief = Relief { due: Some(step.now), rose_at, ..Relief::default() };
         }
         if self.relief.due.is_some_and(|t| t > step.now) {
             return;
@@ -129,13 +135,35 @@ impl Engine {
         }
     }
 
-    /// Unloads the preloads that no demand has asked for; they come before all other components. `short`: only those that
+    /// Evicts the preloads that no demand has asked for; they come before all other components. `short`: only those that
     /// have memory there.
     fn evict_preloads(&mut self, short: Option<&Shortage>, step: &mut Step<'_>) -> usize {
         let mut keys = self.scheduler.keys_where(|e| e.is_unrequested() && is_present(e.state()));
         keys.retain(|k| short.is_none_or(|short| self.admission().helps(*k, short)));
         let cause = self.relief_cause();
-        keys.into_iter().filter(|k| self.evict_if_idle(*k, &cause, step)).count()
+        if !self.scheduler.offers_rungs() {
+            return keys.into_iter().filter(|k| self.evict_if_idle(*k, &cause, step)).count();
+        }
+        // Where rungs are offered, speculative wakes are among them: not all of them for a few bytes.
+        match short {
+            Some(short) => self.evict_until(&keys, short.clone(), &cause, step),
+            None => self.evict_steps(keys, &cause, step),
+        }
+    }
+
+    /// Takes the first step of each of these components.
+    fn evict_steps(
+        &mut self,
+        keys: Vec<ComponentKey>,
+        cause: &Cause,
+        step: &mut Step<'_>,
+    ) -> usize {
+        keys.into_iter()
+            .filter(|k| {
+                let victims = self.cheapest_step(*k, step.now);
+                self.evict_all_if_idle(*k, victims, cause, step)
+            })
+            .count()
     }
 
     fn relief_cause(&self) -> Cause {
@@ -163,42 +191,71 @@ impl Engine {
         let ready = self.scheduler.keys_where(|e| {
             e.state() == ComponentState::Ready && (at_once || now.since(e.ready_at()) >= residency)
         });
-        // Parked components give way before any that is ready.
-        let mut keys = self.scheduler.keys_where(|e| e.state().is_parked());
+        // Parked components give way before any that is ready; but what was parked because of this pressure stays for as long
+        // as there is something else.
         let ram = Shortage { total: ByteSize(u64::MAX), pools: Vec::new() };
-        keys.retain(|k| self.admission().helps(*k, &ram));
-        keys.extend(ready);
+        let helps = |engine: &Self, key: &ComponentKey| engine.admission().helps(*key, &ram);
+        let mut parked = self.scheduler.keys_where(|e| e.state().is_parked());
+        parked.retain(|k| helps(self, k));
+        let rose_at = self.relief.rose_at;
+        let (just_parked, parked): (Vec<_>, Vec<_>) =
+            parked.into_iter().partition(|k| self.scheduler.entry(*k).since() >= rose_at);
         let cause = Cause::Pressure { level: self.scheduler.pressure() };
         let tiers = self.scheduler.requested_tiers(now);
         let is_below_kept = |engine: &Self, key: &ComponentKey| {
             let group = engine.scheduler.live_closure(*key);
             engine.scheduler.effective_priority(*key, &group, &tiers) > lowest_kept
         };
-        keys.into_iter()
-            .filter(|k| is_below_kept(self, k))
-            .collect::<Vec<_>>()
-            .into_iter()
-            .filter(|k| {
-                let victims = self.cheapest_step(*k, now);
-                self.evict_all_if_idle(*k, victims, &cause, step)
-            })
-            .count()
+        let mut progress = 0;
+        let spared = if self.relief.idle_rounds < PATIENT_ROUNDS && !at_once {
+            Vec::new()
+        } else {
+            just_parked
+        };
+        for keys in [parked, ready, spared] {
+            let mut keys: Vec<_> = keys.into_iter().filter(|k| is_below_kept(self, k)).collect();
+            self.rested_first(&mut keys, now);
+            progress += self.evict_steps(keys, &cause, step);
+            if progress > 0 && !at_once {
+                break;
+            }
+        }
+        progress
     }
 
-    /// Unloads victims in the policy's order until their bytes cover the excess.
+    /// Puts components last that were woken just now: to park one of them costs a wake for nothing.
+    fn rested_first(&self, keys: &mut [ComponentKey], now: Moment) {
+        keys.sort_by_key(|k| self.scheduler.entry(*k).parking().rests_until() > now);
+    }
+
+    /// Evicts in the policy's order until the bytes of the victims cover the excess.
     fn unload_for_overdraft(&mut self, step: &mut Step<'_>) -> usize {
-        let mut excess = self.scheduler.budget().excess();
+        let may_help = |e: &Entry| e.state() == ComponentState::Ready || e.state().is_parked();
+        let keys = self.scheduler.keys_where(may_help);
+        let excess = self.scheduler.budget().excess();
+        self.evict_until(&keys, excess, &Cause::Overdraft, step)
+    }
+
+    /// Evicts of these components in the policy's order until their bytes cover the excess.
+    fn evict_until(
+        &mut self,
+        keys: &[ComponentKey],
+        mut excess: Shortage,
+        cause: &Cause,
+        step: &mut Step<'_>,
+    ) -> usize {
+        let now = step.now;
         for key in self.scheduler.keys_where(|e| e.state().is_unloading()) {
             self.scheduler.budget().relieve(&mut excess, &self.scheduler.freeing(key));
         }
-        let may_help = |e: &Entry| e.state() == ComponentState::Ready || e.state().is_parked();
-        let keys = self.scheduler.keys_where(may_help);
         let admission = self.admission();
-        let candidates = admission.candidates_where_short(&keys, &excess, step.now);
-        let order = admission.eviction_order(&candidates, step.now);
+        let candidates = admission.candidates_where_short(keys, &excess, Purpose::Relief, now);
+        let order = admission.eviction_order(&candidates, now);
         let ways: Vec<_> = candidates.iter().map(|(row, way)| (row.key, way.clone())).collect();
+        let mut order: Vec<_> = order.into_iter().map(|i| ways[i].clone()).collect();
+        order.sort_by_key(|(key, _)| self.scheduler.entry(*key).parking().rests_until() > now);
         let mut progress = 0;
-        for (key, victims) in order.into_iter().map(|i| ways[i].clone()) {
+        for (key, victims) in order {
             if excess.is_none() {
                 break;
             }
@@ -206,7 +263,7 @@ impl Engine {
             let helps = self.admission().helps(key, &excess);
             let mut freed = Need::new();
             victims.iter().for_each(|v| freed.add_all(&self.admission().freed_by(*v)));
-            if helps && self.evict_all_if_idle(key, victims, &Cause::Overdraft, step) {
+            if helps && self.evict_all_if_idle(key, victims, cause, step) {
                 progress += 1;
                 self.scheduler.budget().relieve(&mut excess, &freed);
             }
@@ -220,7 +277,7 @@ impl Engine {
         let short = Shortage { total: ByteSize(u64::MAX), pools: Vec::new() };
         let admission = self.admission();
         let loss = |victims: &[Victim]| admission.loss(victims);
-        let judge = Judge { purpose: Purpose::Other, loss: &loss };
+        let judge = Judge { purpose: Purpose::Relief, loss: &loss };
         let steps = admission.steps(key, &closure, &short, &judge, now);
         steps.into_iter().next().map(|step| step.members).unwrap_or_default()
     }

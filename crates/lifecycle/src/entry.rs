@@ -363,10 +363,14 @@ impl Entry {
             ComponentState::Loading { from: Rung::Gone } => self.figures.measured_loading(bytes),
             ComponentState::Ready | ComponentState::Draining => {
                 let in_use_for = self.in_use_for(now);
+                self.parking.is_up(now);
                 if self.figures.first_use().is_some() {
                     self.parking.measured(bytes, now);
                 }
-                self.figures.measured_up(bytes, in_use_for, now);
+                // Much of a woken component is in swap until it is used: that is not what it holds after a load.
+                if in_use_for.is_some() || !self.parking.is_woken() {
+                    self.figures.measured_up(bytes, in_use_for, now);
+                }
             }
             // The rest of its memory while it stops or is parked says nothing of its needs.
             _ => return false,
@@ -478,6 +482,13 @@ impl Entry {
     ) -> Option<Removal> {
         self.unload_deadline = None;
         self.parking.parked(step, held, own, now);
+        self.removal.take()
+    }
+
+    /// Nothing was moved by its park: it holds what it had. Returns its removal.
+    pub(crate) fn stayed(&mut self, held: Need, now: Moment) -> Option<Removal> {
+        self.unload_deadline = None;
+        self.parking.stayed(held, now);
         self.removal.take()
     }
 

@@ -17,6 +17,12 @@ pub struct LoadReport {
 pub struct ParkReport {
     /// The bytes that the component still holds in each pool; all others are proven free.
     pub held: Need,
+    /// Bytes of its own pool that were measured to come free; none = its last footprint less what it holds.
+    pub freed: Option<ByteSize>,
+    /// Bytes that were written to swap; none = what it has there and had not before.
+    pub written: Option<ByteSize>,
+    /// Why nothing was moved, in words: the component has all its memory, and it is not its fault. `held` does not count then.
+    pub unmoved: Option<String>,
 }
 
 /// A wake that succeeded.

@@ -11,7 +11,13 @@ use crate::Need;
 /// The weight of a new measurement beside the earlier ones.
 const RATE: f64 = 0.3;
 
-/// Figures of a component at a rung. Shares are within 0 and 1, and of the bytes that it had when it was ready.
+/// A park that frees a smaller share of a component's memory than this has failed its purpose.
+const LEAST_FREED: f64 = 0.1;
+/// So many such parks in a row end the parking at the rung.
+const MAX_USELESS: u32 = 2;
+
+/// Figures of a component at a rung. Shares are within 0 and 1. Those of its own pool are of all its bytes, in that pool and in
+/// swap: what was not read back since a wake counts, so that a park soon after a wake teaches the same as any other.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RungFigures {
     /// Share of the bytes of its own pool that stay there.
@@ -36,6 +42,8 @@ pub struct LearnedRung {
     figures: RungFigures,
     parked: bool,
     woken: bool,
+    /// Parks in a row that freed next to nothing.
+    n_useless: u32,
     /// The footprint of the first use after the last wake.
     first_use: Option<ByteSize>,
 }
@@ -55,7 +63,10 @@ impl LearnedRung {
         woken: bool,
         first_use: Option<ByteSize>,
     ) -> Self {
-        Self { figures, parked, woken, first_use }
+        let frees_none =
+            parked && figures.stays > 1.0 - LEAST_FREED && figures.apart_stays > 1.0 - LEAST_FREED;
+        let n_useless = if frees_none { MAX_USELESS } else { 0 };
+        Self { figures, parked, woken, n_useless, first_use }
     }
 
     /// Whether a park was measured.
@@ -68,6 +79,12 @@ impl LearnedRung {
     #[must_use]
     pub fn is_wake_measured(&self) -> bool {
         self.woken
+    }
+
+    /// Whether parks at the rung free memory, as far as they were measured.
+    #[must_use]
+    pub fn frees(&self) -> bool {
+        self.n_useless < MAX_USELESS
     }
 
     /// Takes over other expectations, for what was not measured yet.
@@ -94,11 +111,13 @@ impl LearnedRung {
     pub fn held(&self, ready: &Need, own: usize) -> Need {
         let f = &self.figures;
         let mut held = Need::new();
+        let swap = ready.of(Need::SWAP);
+        let all = ready.of(own) + swap;
+        held.add(own, all.scaled(f.stays).min(ready.of(own)));
+        // Bytes that are in swap already stay there.
+        held.add(Need::SWAP, all.scaled(f.swapped).max(swap));
         for (pool, bytes) in ready.iter() {
-            if pool == own {
-                held.add(own, bytes.scaled(f.stays));
-                held.add(Need::SWAP, bytes.scaled(f.swapped));
-            } else if pool != Need::SWAP {
+            if pool != own && pool != Need::SWAP {
                 held.add(pool, bytes.scaled(f.apart_stays));
                 held.add(own, bytes.scaled(f.moves));
             }
@@ -106,7 +125,7 @@ impl LearnedRung {
         held
     }
 
-    /// Learns from a park that took so long and kept so much of the bytes before it.
+    /// Learns from a park that took so long and kept so much of the bytes before it, in swap or elsewhere.
     pub fn record_park(&mut self, ready: &Need, held: &Need, own: usize, took: Duration) {
         let apart = |need: &Need| -> ByteSize {
             let other = need.iter().filter(|(pool, _)| *pool != own && *pool != Need::SWAP);
@@ -116,10 +135,11 @@ impl LearnedRung {
             if of.0 == 0 { 0.0 } else { (part.0 as f64 / of.0 as f64).min(1.0) }
         };
         let (ram, others) = (ready.of(own), apart(ready));
+        let all = ram + ready.of(Need::SWAP);
         // More than there was of its own pool has moved there.
         let seen = RungFigures {
-            stays: share(held.of(own), ram),
-            swapped: share(held.of(Need::SWAP), ram),
+            stays: share(held.of(own), all),
+            swapped: share(held.of(Need::SWAP), all),
             apart_stays: share(apart(held), others),
             moves: share(held.of(own).saturating_sub(ram), others),
             enter: took,
@@ -137,6 +157,10 @@ impl LearnedRung {
             ..old
         };
         self.parked = true;
+        // A park right after a wake frees little because little has come back: all its memory is the measure.
+        let stayed = held.of(own) + apart(held);
+        let is_useless = stayed > (all + others).scaled(1.0 - LEAST_FREED);
+        self.n_useless = if is_useless { self.n_useless.saturating_add(1) } else { 0 };
     }
 
     /// Learns from a wake that took so long.
@@ -181,6 +205,34 @@ mod tests {
         rung.expect(RungFigures { wake: Duration::from_secs(3), ..expected });
         assert_eq!((rung.figures().stays, rung.figures().enter), (figures, enter));
         assert_eq!(rung.figures().wake, Duration::from_secs(3), "no wake was measured yet");
+    }
+
+    #[test]
+    fn park_of_a_component_that_is_half_awake_teaches_the_same_as_one_of_all_its_memory() {
+        let mut rung = LearnedRung::expected(RungFigures::default());
+        let held = need(&[(0, 10), (Need::SWAP, 90)]);
+        rung.record_park(&need(&[(0, 100)]), &held, 0, Duration::ZERO);
+        rung.record_park(&need(&[(0, 40), (Need::SWAP, 60)]), &held, 0, Duration::ZERO);
+        assert_eq!(rung.held(&need(&[(0, 100)]), 0), held);
+        assert_eq!(rung.held(&need(&[(0, 40), (Need::SWAP, 60)]), 0), held);
+        let rest = need(&[(0, 5), (Need::SWAP, 95)]);
+        assert_eq!(rung.held(&rest, 0), rest, "no more than it has, and swap is not read back");
+    }
+
+    #[test]
+    fn second_park_in_a_row_that_frees_nothing_gives_the_rung_up() {
+        let mut rung = LearnedRung::expected(RungFigures::default());
+        let (ready, locked) = (need(&[(0, 100)]), need(&[(0, 95), (Need::SWAP, 5)]));
+        rung.record_park(&ready, &locked, 0, Duration::ZERO);
+        assert!(rung.frees());
+        rung.record_park(&ready, &need(&[(0, 50), (Need::SWAP, 50)]), 0, Duration::ZERO);
+        rung.record_park(&ready, &locked, 0, Duration::ZERO);
+        assert!(rung.frees(), "the row was interrupted");
+        rung.record_park(&ready, &locked, 0, Duration::ZERO);
+        assert!(!rung.frees());
+        let figures = RungFigures { stays: 0.95, apart_stays: 1.0, ..RungFigures::default() };
+        assert!(!LearnedRung::restored(figures, true, true, None).frees());
+        assert!(LearnedRung::restored(figures, false, true, None).frees(), "only expected");
     }
 
     #[test]

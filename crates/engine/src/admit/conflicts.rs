@@ -84,7 +84,7 @@ impl Admission<'_> {
         Ok(())
     }
 
-    /// Whether a component and its live dependents are up or loading, and nothing keeps them for an unknown time: a
+    /// Whether a component and its live dependents are up, loading or parked, and nothing keeps them for an unknown time: a
     /// preload waits for a known moment alone.
     fn is_evictable_soon(
         &self,
@@ -95,7 +95,8 @@ impl Admission<'_> {
     ) -> bool {
         let group = self.scheduler.live_closure(key);
         let stays = |k| self.bar(k, ask, leased, now).is_some_and(|bar| bar.until.is_none());
-        group.iter().all(|k| is_present(self.state(*k)) && !stays(*k))
+        let may_end = |k| is_present(self.state(k)) || self.state(k).is_parked();
+        group.iter().all(|k| may_end(*k) && !stays(*k))
     }
 
     /// Whether a component and its live dependents are parked, or preloads without a use: a demand for a conflicting

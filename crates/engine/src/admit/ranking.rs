@@ -131,6 +131,7 @@ impl Admission<'_> {
         &self,
         keys: &[ComponentKey],
         short: &Shortage,
+        purpose: Purpose,
         now: Moment,
     ) -> Candidates {
         let tiers = self.scheduler.requested_tiers(now);
@@ -139,7 +140,7 @@ impl Admission<'_> {
             let closure = self.scheduler.live_closure(key);
             let row = self.candidate(key, &closure, &tiers);
             let loss = |victims: &[Victim]| self.loss(victims);
-            let judge = Judge { purpose: Purpose::Other, loss: &loss };
+            let judge = Judge { purpose, loss: &loss };
             for step in self.steps(key, &closure, short, &judge, now) {
                 let row = Candidate { size: step.freed, worth: step.loss, ..row };
                 candidates.push(row, step.members);

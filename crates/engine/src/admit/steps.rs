@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentKey, ComponentState, Moment, NoPark, PressureLevel, Rung};
+use majordomo_core::{
+    ByteSize, ComponentKey, ComponentState, Moment, NoPark, PressureLevel, Rung, Value,
+};
 use majordomo_lifecycle::Victim;
 use majordomo_memory::{Need, Point, Shortage, lower_hull};
 
@@ -18,8 +20,10 @@ use super::Admission;
 pub(crate) enum Purpose {
     /// A demand waits for it, and for the parks that free it.
     Demand,
-    /// A preload, or relief.
+    /// A preload, or an early park: they leave alone what was woken just now.
     Other,
+    /// Memory is short.
+    Relief,
 }
 
 /// By which steps are judged.
@@ -89,17 +93,24 @@ impl Admission<'_> {
             return vec![EvictionStep { members: gone, freed, loss }];
         }
         ways.push(gone);
-        let points: Vec<_> = ways
+        let mut points: Vec<_> = ways
             .iter()
             .map(|members| Point {
-                freed: self.freed_where_short(members, short),
+                freed: self.proven_where_short(members, short),
                 loss: loss(members) + self.time_to_enter(members, purpose).as_secs_f64(),
             })
             .collect();
-        let chosen = if self.policy.parks_first(self.values) {
+        let is_unforecast = closure.iter().any(|k| self.is_used_without_forecast(*k));
+        let chosen = if is_unforecast || self.policy.parks_first(self.values) {
             let last = ways.len() - 1;
             let deepest = (0..last).max_by_key(|i| (points[*i].freed, std::cmp::Reverse(*i)));
-            deepest.filter(|i| points[*i].freed.0 > 0).into_iter().chain([last]).collect()
+            let deepest = deepest.filter(|i| points[*i].freed.0 > 0);
+            if let Some(park) = deepest.map(|i| points[i]) {
+                // The unload comes after the park, whatever it is thought to lose.
+                let per_byte = park.loss / park.freed.0 as f64;
+                points[last].loss = points[last].loss.max(per_byte * points[last].freed.0 as f64);
+            }
+            deepest.into_iter().chain([last]).collect()
         } else {
             lower_hull(&points)
         };
@@ -152,7 +163,9 @@ impl Admission<'_> {
             NoPark::Pressure
         } else if any(&|k| !parking(k).offered().any(|offered| offered == rung)) {
             NoPark::NotOffered
-        } else if any(&|k| parking(k).is_given_up(now, quarantine)) {
+        } else if any(&|k| parking(k).is_given_up(now, quarantine))
+            || any(&|k| !self.scheduler.frees_at(k, rung))
+        {
             NoPark::GivenUp
         } else if any(&|k| self.scheduler.wait_at(k, rung) >= self.scheduler.load_time(k)) {
             NoPark::Slower
@@ -207,7 +220,9 @@ impl Admission<'_> {
             && !e.is_fixed()
             && !e.restart().is_outdated()
             && !parking.is_given_up(now, &self.config().quarantine)
-            && (purpose == Purpose::Demand || now >= parking.rests_until())
+            && self.scheduler.frees_at(key, rung)
+            && now >= parking.absent_until()
+            && (purpose != Purpose::Other || now >= parking.rests_until())
             // There is no time left to move memory.
             && self.scheduler.pressure() < PressureLevel::Critical
     }
@@ -234,7 +249,7 @@ impl Admission<'_> {
         };
         match purpose {
             Purpose::Demand => members.iter().filter_map(enter).max().unwrap_or_default(),
-            Purpose::Other => Duration::ZERO,
+            Purpose::Other | Purpose::Relief => Duration::ZERO,
         }
     }
 
@@ -243,6 +258,35 @@ impl Admission<'_> {
         let mut freed = self.scheduler.budget().bookings(victim.key);
         freed.take(&self.scheduler.held_at(victim.key, victim.to));
         freed
+    }
+
+    /// The bytes that evictions are worth choosing for, in the accounts that lack some. A park gives back as large a share of
+    /// a reservation as it frees of the memory in use: bytes that are reserved and not in use are no merit of it.
+    fn proven_where_short(&self, victims: &[Victim], short: &Shortage) -> ByteSize {
+        let proven = |v: &Victim| {
+            let mut freed = self.freed_by(*v);
+            let own = self.scheduler.pool(v.key);
+            let (in_use, booked) = (
+                self.scheduler.footprint(v.key).of(own),
+                self.scheduler.budget().booked_for(v.key),
+            );
+            if v.to.is_parked() && in_use < booked {
+                let stays = self.scheduler.held_at(v.key, v.to).of(own).0 as f64;
+                let share = 1.0 - (stays / in_use.0.max(1) as f64).min(1.0);
+                let slack = freed.of(own).saturating_sub(booked.scaled(share));
+                freed.take(&[(own, slack)].into_iter().collect());
+            }
+            freed
+        };
+        let budget = self.scheduler.budget();
+        victims.iter().map(|v| budget.helpful(&proven(v), short)).sum()
+    }
+
+    /// Whether a component was used, and no use of it was observed yet: what it is worth is not known.
+    fn is_used_without_forecast(&self, key: ComponentKey) -> bool {
+        self.state(key) == ComponentState::Ready
+            && !self.scheduler.entry(key).is_speculative()
+            && self.forecaster.values().get(key) == Value::default()
     }
 
     /// Takes the bytes of a victim off a shortage, less those of the step before.

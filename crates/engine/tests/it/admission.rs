@@ -165,7 +165,7 @@ fn growth_beyond_the_budget_is_overdraft_until_it_is_reclaimed() {
     rig.wait(seconds(3.0));
     let key = rig.key("a");
     let id = rig.engine.incarnation(key).expect("the component is up");
-    let own = vec![(id, ByteSize::mib(150))];
+    let own = vec![(id, ByteSize::mib(150).into())];
     rig.input(Input::Footprints(Footprints { own, ..Footprints::default() }));
     assert_eq!(rig.engine.budget().overdraft(), ByteSize::mib(50));
     assert!(rig.effects.iter().any(|e| matches!(e, Effect::Trim { .. })), "a trim comes first");

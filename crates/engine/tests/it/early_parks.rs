@@ -3,7 +3,7 @@
 use majordomo_core::{ByteSize, ComponentKey, Rung};
 use majordomo_engine::{Effect, Input, Offers, RungFigures, RungOffer};
 
-use crate::rig::{Rig, config, seconds, spec, with};
+use crate::rig::{Rig, config, id, seconds, spec, with};
 
 /// Each of these was used after `a` in one of twelve commands.
 const NEXT: [&str; 12] =
@@ -89,6 +89,45 @@ fn demand_waits_for_a_park_only_if_its_other_victims_lose_more() {
         assert_eq!(rig.state("a") == "ready", waits, "{enter}");
         assert!(!rig.effects.iter().any(|e| matches!(e, Effect::StartLoad { .. })));
     }
+}
+
+#[test]
+fn memory_is_kept_free_for_a_likely_component_with_its_missing_providers() {
+    let ready = ["a", "w", "x", "y", "z"];
+    let names: Vec<_> = ready.into_iter().chain(NEXT).chain(["p"]).collect();
+    let specs = names.iter().map(|n| {
+        let spec = with(spec(n), |s| s.load_time = seconds(1.0));
+        if NEXT.contains(n) { with(spec, |s| s.dependencies = vec![id("p")]) } else { spec }
+    });
+    let mut config = config();
+    config.speculation.waste_memory = Some(ByteSize::kib(4));
+    let mut rig = Rig::with_pools(specs.collect(), Vec::new(), 690, config);
+    rig.input(Input::Calm(false));
+    for _ in 0..4 {
+        for next in NEXT {
+            observe(&mut rig, "a");
+            observe(&mut rig, next);
+            ["w", "x", "y", "z"].into_iter().for_each(|name| observe(&mut rig, name));
+        }
+    }
+    rig.offer_paged(&names, 2000);
+    ready.into_iter().for_each(|name| rig.make_ready(name));
+    rig.wait(seconds(5.0));
+    observe(&mut rig, "a");
+    let parks = ready.iter().filter(|n| rig.state(n) == "parking").count();
+    assert_eq!(parks, 1, "190 MiB are free, 200 are needed");
+}
+
+#[test]
+fn what_was_parked_early_is_not_woken_into_the_memory_that_is_kept_free() {
+    let mut rig = rig(|_| {});
+    observe(&mut rig, "a");
+    rig.parked("x");
+    rig.input(Input::Calm(true));
+    rig.wait(seconds(1.0));
+    assert_eq!(rig.state("x"), "paged");
+    rig.wait(seconds(10.0));
+    assert_eq!(rig.state("x"), "paged");
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn measured(rig: &mut Rig, rows: &[(&str, u64)], external: u64, unreturned: u64)
     let row = |&(name, mib): &(&str, u64)| {
         let key = rig.key(name);
         let id = rig.engine.incarnation(key).expect("the component is up");
-        (id, ByteSize::mib(mib))
+        (id, ByteSize::mib(mib).into())
     };
     let own = rows.iter().map(row).collect();
     let (external, unreturned) = (ByteSize::mib(external), ByteSize::mib(unreturned));

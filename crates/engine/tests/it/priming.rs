@@ -1,5 +1,6 @@
 //! Components that are loaded once while the machine is idle, and parked.
 
+use majordomo_core::ByteSize;
 use majordomo_engine::Input;
 
 use crate::rig::{Rig, config, seconds, spec, with};
@@ -101,8 +102,57 @@ fn component_that_was_primed_and_not_used_rests_for_twice_as_many_commands() {
 #[test]
 fn priming_unloads_nothing_for_its_room() {
     let mut rig = rig(&["b"], 150);
-    rig.input(Input::Offers(majordomo_engine::Offers::default()));
-    rig.offer_paged(&["b"], 2000);
+    // There is room in swap for `b`, and none for `a` beside it.
+    rig.offer_paged(&["a", "b"], 95);
     begin(&mut rig);
-    assert_eq!(rig.states(&["a", "b"]), ["ready", "unloaded"], "a cannot be parked");
+    assert_eq!(rig.states(&["a", "b"]), ["parking", "queued"], "a is parked for it");
+    let mut full = self::rig(&["b"], 150);
+    full.input(Input::Offers(majordomo_engine::Offers::default()));
+    full.offer_paged(&["b"], 2000);
+    begin(&mut full);
+    assert_eq!(full.states(&["a", "b"]), ["ready", "unloaded"], "a cannot be parked");
+}
+
+/// `b` is offered the paged rung, with so much room in swap and so much to write.
+fn offered(swap_mib: u64, may_write: Option<u64>) -> Rig {
+    let mut rig = rig(&["b"], 500);
+    let figures = majordomo_engine::RungFigures {
+        stays: 0.1,
+        swapped: 0.9,
+        enter: seconds(0.1),
+        wake: seconds(0.2),
+        ..majordomo_engine::RungFigures::default()
+    };
+    let rung = majordomo_core::Rung::Paged;
+    let rungs = vec![majordomo_engine::RungOffer { key: rig.key("b"), rung, figures }];
+    let (swap, may_write) = (ByteSize::mib(swap_mib), may_write.map(ByteSize::mib));
+    let wake_lanes = 4;
+    rig.input(Input::Offers(majordomo_engine::Offers { swap, may_write, wake_lanes, rungs }));
+    rig
+}
+
+#[test]
+fn component_that_could_not_be_parked_after_its_load_is_not_primed() {
+    for (swap, may_write, want) in [
+        (2000, None, "loading"),
+        (2000, Some(200), "loading"),
+        // Half of what may be written is kept for demands.
+        (2000, Some(150), "unloaded"),
+        (2000, Some(0), "unloaded"),
+        (50, None, "unloaded"),
+    ] {
+        let mut rig = offered(swap, may_write);
+        begin(&mut rig);
+        assert_eq!(rig.state("b"), want, "{swap} {may_write:?}");
+    }
+    let mut given_up = offered(2000, None);
+    for _ in 0..2 {
+        given_up.make_ready("b");
+        given_up.operator("b", majordomo_engine::OperatorAction::Park);
+        given_up.park_fails("b");
+        given_up.settle();
+    }
+    given_up.wait(seconds(5.0));
+    begin(&mut given_up);
+    assert_eq!(given_up.state("b"), "unloaded");
 }

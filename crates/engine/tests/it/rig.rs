@@ -11,7 +11,8 @@ use majordomo_core::{
 };
 use majordomo_engine::{
     Cells, CloseAnswer, Effect, Engine, Footprints, Input, LoadReport, Need, Offers,
-    OperatorAction, OutOfMemory, ParkReport, PeekCells, RungFigures, RungOffer, Usage, WakeReport,
+    OperatorAction, OutOfMemory, ParkReport, PeekCells, RungFigures, RungOffer, Sample, Usage,
+    WakeReport,
 };
 use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec, PoolSpec};
 
@@ -321,7 +322,7 @@ impl Rig {
         let row = |&(name, mib): &(&str, u64)| {
             let key = self.key(name);
             let id = self.engine.incarnation(key).expect("the component is up");
-            (id, ByteSize::mib(mib))
+            (id, ByteSize::mib(mib).into())
         };
         let own = rows.iter().map(row).collect();
         self.input(Input::Footprints(Footprints { own, ..Footprints::default() }));
@@ -387,8 +388,38 @@ impl Rig {
         let (id, step) = self.step(name);
         let pool = self.engine.budget().pool_of(id.key).expect("it has an account");
         let held = [(pool, ByteSize::mib(ram)), (Need::SWAP, ByteSize::mib(swap))];
-        let report = ParkReport { held: held.into_iter().collect() };
+        let report = ParkReport { held: held.into_iter().collect(), ..ParkReport::default() };
         self.input(Input::Parked { id, step, result: Ok(report) });
+    }
+
+    /// Reports the memory of one component, in its own pool and in swap, in MiB.
+    pub(crate) fn measure_with_swap(&mut self, name: &str, mib: u64, swap: u64) {
+        let id = self.engine.incarnation(self.key(name)).expect("the component is up");
+        let sample = Sample { bytes: ByteSize::mib(mib), swap: Some(ByteSize::mib(swap)) };
+        self.input(Input::Footprints(Footprints {
+            own: vec![(id, sample)],
+            ..Footprints::default()
+        }));
+    }
+
+    /// From now on loads take so many seconds.
+    pub(crate) fn loads_take(&mut self, s: f64) {
+        self.load_takes = seconds(s);
+    }
+
+    /// A park moves nothing, through no fault of the component.
+    pub(crate) fn park_moves_nothing(&mut self, name: &str) {
+        let (id, step) = self.step(name);
+        let unmoved = Some("swap is full".to_owned());
+        let report = ParkReport { unmoved, ..ParkReport::default() };
+        self.input(Input::Parked { id, step, result: Ok(report) });
+    }
+
+    /// A wake ends with so many MiB still in swap.
+    pub(crate) fn woken_with_swap(&mut self, name: &str, mib: u64) {
+        let (id, step) = self.step(name);
+        let report = WakeReport { measured: None, swap: ByteSize::mib(mib) };
+        self.input(Input::Woken { id, step, result: Ok(report) });
     }
 
     /// A park of 100 MiB ends as expected.

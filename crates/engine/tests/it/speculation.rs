@@ -386,7 +386,7 @@ fn preload_above_its_memory_limit_is_not_restarted() {
     let id = rig.engine.incarnation(key).expect("the component is up");
     let measure = |rig: &mut Rig, after: Duration| {
         rig.wait(after);
-        let own = vec![(id, ByteSize::mib(200))];
+        let own = vec![(id, ByteSize::mib(200).into())];
         let footprints = Footprints { own, external: ByteSize::ZERO, unreturned: ByteSize::ZERO };
         rig.input(Input::Footprints(footprints));
     };

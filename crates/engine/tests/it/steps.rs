@@ -20,6 +20,10 @@ enum Op {
     Abandon(u64),
     GiveBack(usize),
     Hint(usize),
+    /// A command used it: values are known from then on.
+    Observe(usize),
+    /// It was measured, with so many MiB in memory and in swap.
+    Measure(usize, u64, u64),
     Wait(u64),
 }
 
@@ -33,7 +37,9 @@ fn op() -> impl Strategy<Value = Op> {
         1 => i.clone().prop_map(Op::Exit),
         1 => (0u64..12).prop_map(Op::Abandon),
         5 => i.clone().prop_map(Op::GiveBack),
-        1 => i.prop_map(Op::Hint),
+        1 => i.clone().prop_map(Op::Hint),
+        2 => i.clone().prop_map(Op::Observe),
+        2 => (i, 0u64..110, 0u64..110).prop_map(|(i, mib, swap)| Op::Measure(i, mib, swap)),
         2 => (1u64..2_000).prop_map(Op::Wait),
     ]
 }
@@ -57,6 +63,13 @@ fn apply(rig: &mut Rig, op: Op) {
             }
         }
         Op::Hint(i) => rig.hint(rig.key(NAMES[i])),
+        Op::Observe(i) => {
+            let used = vec![rig.key(NAMES[i])];
+            rig.input(Input::Observed { command: None, used, text_scores: Vec::new() });
+        }
+        Op::Measure(i, mib, swap) if rig.may_exit(NAMES[i]) => {
+            rig.measure_with_swap(NAMES[i], mib, swap);
+        }
         Op::Wait(ms) => rig.wait(std::time::Duration::from_millis(ms)),
         _ => {}
     }
@@ -72,16 +85,22 @@ proptest! {
         let mut rig = Rig::new(specs.into(), 260);
         rig.offer_paged(&NAMES, 200);
         let mut abandoned = Vec::new();
+        let mut measured = false;
         for op in ops {
             if let Op::Abandon(n) = op {
                 abandoned.push(n);
             }
+            measured |= matches!(op, Op::Measure(..));
             apply(&mut rig, op);
+            // Measured bytes may be more than the room.
             let in_swap = rig.engine.budget().booked_in(Need::SWAP);
-            prop_assert!(in_swap.0 >> 20 <= 200, "{} are in swap", in_swap);
+            prop_assert!(measured || in_swap.0 >> 20 <= 200, "{} are in swap", in_swap);
         }
+        let fresh: Vec<_> = NAMES.iter().map(|name| rig.demand(&[name])).collect();
         // All steps and loads end, and leases are given back, until nothing moves.
         for _ in 0..40 {
+            // A component that thrashes is held for a moment.
+            rig.wait(seconds(0.25));
             for (i, name) in NAMES.iter().enumerate() {
                 let leases = |rig: &Rig| {
                     rig.cells.0.get(&rig.key(name)).map_or(0, |cell| cell.leases)
@@ -94,11 +113,16 @@ proptest! {
                 apply(&mut rig, Op::Unloaded(i));
             }
         }
-        rig.wait(seconds(120.0));
+        // Not by its deadline: by what the steps and loads led to.
         for n in 1..=rig.n_waiters() {
             let waits = rig.answered(WaiterId(n)) == "waits" && !abandoned.contains(&n);
-            prop_assert!(!waits, "{} waits", n);
+            let states = rig.states(&NAMES);
+            prop_assert!(!waits, "{} waits at {}: {:?}", n, rig.now, states);
         }
+        for waiter in fresh {
+            prop_assert_ne!(rig.answered(waiter), "deadline_exceeded");
+        }
+        rig.wait(seconds(120.0));
         prop_assert_eq!(rig.engine.budget().audit(), Ok(()));
     }
 }

@@ -344,3 +344,24 @@ fn idle_component_is_evicted_for_a_demand_at_once() {
     let unloads = rig.effects.iter().any(|e| matches!(e, Effect::StartUnload { .. }));
     assert!(unloads, "{:?}", rig.effects);
 }
+
+#[test]
+fn woken_component_that_thrashes_is_held_for_as_long_as_a_wake_takes() {
+    let mut rig = crate::ladder::parked_a();
+    let first = rig.demand(&["a"]);
+    let second = rig.demand(&["b"]);
+    rig.parked("b");
+    rig.wait(seconds(0.2));
+    rig.woken("a");
+    assert_eq!(rig.answered(first), "granted");
+    rig.give_back("a");
+    rig.parked("a");
+    rig.wait(seconds(0.2));
+    rig.woken("b");
+    assert_eq!(rig.answered(second), "granted");
+    rig.give_back("b");
+    rig.demand(&["a"]);
+    assert_eq!(rig.state("b"), "ready", "it is held");
+    rig.wait(seconds(0.25));
+    assert_eq!(rig.state("b"), "parking", "a load takes a second, its wake took a fifth of one");
+}

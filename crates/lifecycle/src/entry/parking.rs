@@ -12,6 +12,8 @@ use majordomo_memory::{LearnedRung, Need, RungFigures};
 const MAX_FAILURES: u32 = 2;
 /// So many deaths while parked within the window of quarantine do, too.
 const MAX_DEATHS: usize = 3;
+/// A component whose memory could not be moved, through no fault of its own, is not parked within this time.
+const ABSENCE: Duration = Duration::from_secs(30);
 /// A component that is unhealthy within this time after a wake was not woken well.
 const PROVING: Duration = Duration::from_secs(10);
 
@@ -26,6 +28,8 @@ pub struct RungStep {
     pub began: Moment,
     /// The bytes that a park is expected to keep.
     pub expects: Need,
+    /// The bytes that a park is expected to write to swap.
+    pub writes: ByteSize,
 }
 
 /// Offers, figures, failures and the step under way, all of one component.
@@ -36,11 +40,15 @@ pub struct Parking {
     /// By rung; the learned figures outlive an offer that is withdrawn.
     rungs: Vec<(Rung, LearnedRung)>,
     step: Option<RungStep>,
-    /// Its bytes in each pool when it was last ready.
+    /// Its bytes in each pool, and in swap, when it was last ready.
     before: Need,
+    /// The bytes that the park which is decided or under way is expected to write.
+    writes: ByteSize,
     /// Booked since it is parked.
     held: Need,
     n_failed: u32,
+    /// The machine could not take its memory: it is not parked before this.
+    absent_until: Moment,
     deaths: Vec<Moment>,
     woken: Option<Wake>,
 }
@@ -54,6 +62,12 @@ struct Wake {
     rest: Duration,
     /// The highest footprint of the first use after it.
     first_use: ByteSize,
+    /// The bytes that the first use was expected to need.
+    expected: ByteSize,
+    /// The highest footprint in use since then.
+    peak: Option<ByteSize>,
+    /// It was still well some time after the wake.
+    proven: bool,
 }
 
 impl Parking {
@@ -78,6 +92,26 @@ impl Parking {
     #[must_use]
     pub fn before(&self) -> &Need {
         &self.before
+    }
+
+    /// The bytes that the park which is decided is expected to write to swap.
+    #[must_use]
+    pub(crate) fn writes(&self) -> ByteSize {
+        self.writes
+    }
+
+    /// The bytes that the use of a woken component needs: as many as since the wake, or as were expected of the first use. None until
+    /// it was measured in use, and for a component that was not woken.
+    #[must_use]
+    pub fn needs_since_wake(&self) -> Option<ByteSize> {
+        let wake = self.woken?;
+        wake.peak.map(|peak| peak.max(wake.expected))
+    }
+
+    /// Whether it was woken, and not parked since.
+    #[must_use]
+    pub fn is_woken(&self) -> bool {
+        self.woken.is_some()
     }
 
     /// The bytes that it held when it was parked.
@@ -139,9 +173,9 @@ impl Parking {
         self.step = Some(step);
     }
 
-    /// The park begins of a component that has so many bytes.
-    pub(crate) fn begin_removal(&mut self, footprint: Need) {
-        self.before = footprint;
+    /// The park is decided of a component that has so many bytes, some of which are to be written.
+    pub(crate) fn begin_removal(&mut self, footprint: Need, writes: ByteSize) {
+        (self.before, self.writes) = (footprint, writes);
     }
 
     /// The step under way, if it is this one; it has ended.
@@ -160,6 +194,7 @@ impl Parking {
             learned.record_park(&before, &held, own, now.since(step.began));
         }
         self.held = held;
+        self.woken = None;
     }
 
     pub(crate) fn woken(&mut self, step: &RungStep, now: Moment) {
@@ -167,18 +202,46 @@ impl Parking {
             learned.record_wake(now.since(step.began));
             let RungFigures { enter, wake, .. } = *learned.figures();
             let (from, rest) = (step.rung, (enter + wake) * 2);
-            self.woken = Some(Wake { at: now, from, rest, first_use: ByteSize::ZERO });
+            let expected = learned.first_use().unwrap_or_default();
+            let first_use = ByteSize::ZERO;
+            self.woken =
+                Some(Wake { at: now, from, rest, first_use, expected, peak: None, proven: false });
         }
+    }
+
+    /// The component is up. A wake that it was well after makes up for a failure.
+    pub(crate) fn is_up(&mut self, now: Moment) {
+        if let Some(wake) = self.woken.as_mut().filter(|wake| !wake.proven)
+            && now.since(wake.at) > PROVING
+        {
+            wake.proven = true;
+            self.n_failed = self.n_failed.saturating_sub(1);
+        }
+    }
+
+    /// The machine could not take its memory: the component holds what it had.
+    pub(crate) fn stayed(&mut self, held: Need, now: Moment) {
+        self.held = held;
+        self.absent_until = now + ABSENCE;
+    }
+
+    /// Before this moment it is not parked.
+    #[must_use]
+    pub fn absent_until(&self) -> Moment {
+        self.absent_until
     }
 
     /// The component is in use and was measured.
     pub(crate) fn measured(&mut self, bytes: ByteSize, now: Moment) {
-        if let Some(mut wake) = self.woken.filter(|wake| now.since(wake.at) <= PROVING) {
-            wake.first_use = wake.first_use.max(bytes);
-            self.woken = Some(wake);
-            if let Some(learned) = self.learned(wake.from) {
-                learned.record_first_use(wake.first_use);
-            }
+        let Some(wake) = &mut self.woken else { return };
+        wake.peak = wake.peak.max(Some(bytes));
+        if now.since(wake.at) > PROVING {
+            return;
+        }
+        wake.first_use = wake.first_use.max(bytes);
+        let (from, first_use) = (wake.from, wake.first_use);
+        if let Some(learned) = self.learned(from) {
+            learned.record_first_use(first_use);
         }
     }
 
@@ -204,13 +267,13 @@ impl Parking {
     pub(crate) fn gone(&mut self) {
         self.step = None;
         self.woken = None;
-        self.held = Need::new();
+        (self.held, self.before) = (Need::new(), Need::new());
     }
 
     /// Another configuration: neither its figures nor its failures count any more.
     pub fn forget(&mut self) {
         self.rungs.clear();
-        (self.n_failed, self.deaths) = (0, Vec::new());
+        (self.n_failed, self.deaths, self.absent_until) = (0, Vec::new(), Moment::ZERO);
         let offers = std::mem::take(&mut self.offers);
         self.offer(&offers);
     }
@@ -254,7 +317,8 @@ mod tests {
         parking.offer(&[(Rung::Paged, figures), (Rung::Gone, figures)]);
         assert!(parking.offered().eq([Rung::Paged]));
         let expects = Need::new();
-        let step = RungStep { id: StepId(1), rung: Rung::Paged, began: Moment::ZERO, expects };
+        let (rung, began, writes) = (Rung::Paged, Moment::ZERO, ByteSize::ZERO);
+        let step = RungStep { id: StepId(1), rung, began, expects, writes };
         parking.begin(step.clone());
         assert_eq!((parking.end(StepId(2)), parking.end(StepId(1))), (None, Some(step.clone())));
         parking.woken(&step, Moment::ZERO + SECOND * 3);

@@ -42,9 +42,25 @@ impl Scheduler {
         self.budget.measure(key, bytes);
     }
 
-    /// Reserves for a component that is ready what its use needs.
+    /// Books what a component was measured to have in swap. The reservation of a park stays until its report.
+    pub fn book_measured_swap(&mut self, key: ComponentKey, bytes: ByteSize) {
+        let e = self.entry(key);
+        let is_reserved = e.removal().is_some_and(|r| r.then().rung().is_parked());
+        if !is_reserved && !e.state().is_parking() {
+            self.budget.measure_swap(key, bytes);
+        }
+    }
+
+    /// Reserves for a component that is ready what its use needs: for one that was woken, what uses since then needed, and
+    /// until there is one, what the wake reserved.
     pub fn reserve_settled(&mut self, key: ComponentKey) {
-        self.budget.keep(key, self.needs(key).settled);
+        let parking = self.entry(key).parking();
+        let needs = match parking.needs_since_wake() {
+            Some(bytes) => bytes,
+            None if parking.is_woken() => return,
+            None => self.needs(key).settled,
+        };
+        self.budget.keep(key, needs);
     }
 
     /// Takes back the part of a reservation that is not in use and cannot cover the working peak anyway.

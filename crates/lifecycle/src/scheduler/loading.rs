@@ -28,7 +28,7 @@ impl Scheduler {
         order.sort_unstable();
         for (speculative, _, id) in order {
             // Reserved before the budget was overdrawn, not begun: it waits, or is dropped by the relief.
-            if speculative && self.budget.is_overdrawn() {
+            if speculative && self.budget.is_memory_overdrawn() {
                 continue;
             }
             while let Some(key) = self.next_member(id, |s| s == QUEUED) {

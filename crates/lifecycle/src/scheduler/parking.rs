@@ -8,7 +8,7 @@ use std::time::Duration;
 use majordomo_core::{
     ByteSize, Cause, ComponentKey, ComponentState, EventKind, IncarnationId, Rung, StepId,
 };
-use majordomo_memory::{Need, RungFigures};
+use majordomo_memory::{LearnedRung, Need, RungFigures};
 
 use super::{KILL_MARGIN, Scheduler};
 use crate::{Effect, ParkReport, PersistedRung, Removal, RungStep, Step, Then};
@@ -41,14 +41,16 @@ impl Scheduler {
         self.touch();
     }
 
-    /// Bounds the bytes that parks may write to swap from now on; those under way count.
+    /// Bounds the bytes that parks may write to swap from now on; those decided or under way count.
     pub fn bound_writes(&mut self, bytes: Option<ByteSize>) {
-        let expected = |e: &crate::Entry| {
-            e.parking().step().map_or(ByteSize::ZERO, |s| s.expects.of(Need::SWAP))
-        };
-        let under_way: ByteSize =
-            self.entries.iter().filter(|e| e.state().is_parking()).map(expected).sum();
-        self.may_write = bytes.map(|bytes| bytes - under_way);
+        self.may_write = bytes.map(|bytes| bytes - self.writes_under_way());
+    }
+
+    /// The bytes that parks which are decided or under way are expected to write to swap.
+    #[must_use]
+    pub fn writes_under_way(&self) -> ByteSize {
+        let parks = |e: &&crate::Entry| e.removal().is_some_and(|r| r.then().rung().is_parked());
+        self.entries.iter().filter(parks).map(|e| e.parking().writes()).sum()
     }
 
     /// Bytes that parks may still write to swap; none = as many as fit.
@@ -57,10 +59,20 @@ impl Scheduler {
         self.may_write
     }
 
-    /// The bytes that a park is expected to write to swap.
+    /// The bytes that a park is expected to write to swap: what is there already is not written again.
     #[must_use]
     pub fn written_by_park(&self, key: ComponentKey, to: Rung) -> ByteSize {
-        self.held_at(key, to).of(Need::SWAP)
+        self.budget.needed_to_park(key, &self.held_at(key, to)).of(Need::SWAP)
+    }
+
+    /// The bytes that a component which is not loaded would hold at a rung after its next load.
+    #[must_use]
+    pub fn held_after_load(&self, key: ComponentKey, rung: Rung) -> Need {
+        let own = self.catalog.pool(key);
+        let mut ready = self.declared_apart(key);
+        ready.add(own, self.needs(key).settled);
+        let known = self.entry(key).parking().rung(rung).filter(|_| rung.is_parked());
+        known.map(|r| r.held(&ready, own)).unwrap_or_default()
     }
 
     /// Whether any rung is on offer.
@@ -76,13 +88,20 @@ impl Scheduler {
         known.map(|r| r.held(&self.footprint(key), self.pool(key))).unwrap_or_default()
     }
 
-    /// The bytes that a component has in each pool: in its own as last measured, if they were.
-    fn footprint(&self, key: ComponentKey) -> Need {
+    /// The bytes that a component has in each pool, and in swap: in its own as last measured, if they were.
+    #[must_use]
+    pub fn footprint(&self, key: ComponentKey) -> Need {
         let (own, booked) = (self.pool(key), self.budget.bookings(key));
         let measured = self.budget.measured_for(key);
         let is_apart = |pool: usize| pool != own && pool != Need::SWAP;
         let mut bytes: Need = booked.iter().filter(|(pool, _)| is_apart(*pool)).collect();
-        bytes.add(own, measured.unwrap_or(booked.of(own)));
+        let in_memory = measured.unwrap_or(booked.of(own));
+        bytes.add(own, in_memory);
+        // Until a woken component is measured, it has what it had before its park: the rest of that is in swap.
+        let before = self.entry(key).parking().before();
+        let all_before = before.of(own) + before.of(Need::SWAP);
+        let swap = measured.map_or(all_before.saturating_sub(in_memory), |_| booked.of(Need::SWAP));
+        bytes.add(Need::SWAP, swap);
         bytes
     }
 
@@ -139,9 +158,23 @@ impl Scheduler {
             return;
         }
         let (held, footprint) = (self.held_at(key, to), self.footprint(key));
-        self.entry_mut(key).parking_mut().begin_removal(footprint);
+        let writes = self.written_by_park(key, to);
+        self.entry_mut(key).parking_mut().begin_removal(footprint, writes);
         if self.budget.reserve_park(key, &held).is_err() {
             removal.end_as(Then::Unloaded);
+            return;
+        }
+        self.may_write = self.may_write.map(|left| left - writes);
+    }
+
+    /// Takes back what was reserved in swap, and of the writes, for a park that does not take place.
+    pub(super) fn unbook_park(&mut self, key: ComponentKey) {
+        let to = self.entry(key).removal().map_or(Rung::Gone, |r| r.then().rung());
+        if to.is_parked() {
+            let (swap, writes) =
+                (self.budget.bookings(key).of(Need::SWAP), self.entry(key).parking().writes());
+            self.budget.measure_swap(key, swap - writes);
+            self.may_write = self.may_write.map(|left| left + writes);
         }
     }
 
@@ -157,9 +190,9 @@ impl Scheduler {
         let expects = parking.rung(to).map(|r| r.held(parking.before(), self.pool(key)));
         let figures = parking.rung(to).map(|r| *r.figures()).unwrap_or_default();
         let deadline = (figures.enter * PARK_MARGIN).max(MIN_PARK).max(figures.patience);
-        let expects = expects.unwrap_or_default();
-        self.may_write = self.may_write.map(|left| left - expects.of(Need::SWAP));
-        let under_way = self.new_step(to, expects, step);
+        let writes = parking.writes();
+        let new = self.new_step(to, expects.unwrap_or_default(), step);
+        let under_way = RungStep { writes, ..new };
         let number = under_way.id;
         self.entry_mut(key).begin_park(under_way, step.now + deadline);
         self.set_state(key, ComponentState::Unloading { to }, cause, step);
@@ -168,7 +201,8 @@ impl Scheduler {
 
     pub(super) fn new_step(&mut self, rung: Rung, expects: Need, step: &Step<'_>) -> RungStep {
         self.next_step += 1;
-        RungStep { id: StepId(self.next_step), rung, began: step.now, expects }
+        let (id, writes) = (StepId(self.next_step), ByteSize::ZERO);
+        RungStep { id, rung, began: step.now, expects, writes }
     }
 
     /// A park ended well; false when the report is stale.
@@ -191,24 +225,64 @@ impl Scheduler {
         step.record(EventKind::Parked {
             component: key,
             rung: under_way.rung,
-            freed: before.saturating_sub(report.held.of(own)),
+            freed: report.freed.unwrap_or(before.saturating_sub(report.held.of(own))),
             expected: before.saturating_sub(under_way.expects.of(own)),
             freed_apart: freed_apart.sum(),
             swapped: report.held.of(Need::SWAP),
             took_us: micros(step.now.since(under_way.began)),
         });
-        let unexpected =
-            report.held.of(Need::SWAP).saturating_sub(under_way.expects.of(Need::SWAP));
-        self.may_write = self.may_write.map(|left| left - unexpected);
+        let (in_swap, expected) = (report.held.of(Need::SWAP), under_way.expects.of(Need::SWAP));
+        let written =
+            report.written.unwrap_or((in_swap + under_way.writes).saturating_sub(expected));
+        self.may_write = self.may_write.map(|left| (left + under_way.writes) - written);
+        let freed_before = self.frees_at(key, under_way.rung);
         self.budget.hold(key, &report.held);
         self.budget.measure(key, report.held.of(own));
         if self.entry_mut(key).parked(&under_way, report.held, own, step.now).is_some() {
             self.n_removals -= 1;
         }
         self.persist_rung(key, under_way.rung, step);
+        if freed_before && !self.frees_at(key, under_way.rung) {
+            step.record(EventKind::NeverParked { component: key });
+        }
         let to = ComponentState::Down(under_way.rung);
         self.set_state(key, to, Cause::ParkFinished, step);
         true
+    }
+
+    /// Nothing was moved by a park, through no fault of the component: that counts as no failure. Where a transaction waits for
+    /// the bytes, the component is unloaded; else it is at the rung with all its memory, to be woken at once. Returns whether
+    /// it is to be woken.
+    pub fn park_moved_nothing(
+        &mut self,
+        id: IncarnationId,
+        number: StepId,
+        error: String,
+        step: &mut Step<'_>,
+    ) -> bool {
+        let Some(under_way) = self.end_step(id, number, ComponentState::is_parking) else {
+            return false;
+        };
+        let (key, cause) = (id.key, Cause::ParkFailed { error });
+        self.unbook_park(key);
+        let is_promised = self.entry(key).removal().and_then(Removal::freed_for).is_some();
+        let held = self.budget.bookings(key);
+        if is_promised {
+            self.entry_mut(key).parking_mut().stayed(held, step.now);
+            self.end_on_the_ladder(key, cause, Then::Unloaded, step);
+            return false;
+        }
+        if self.entry_mut(key).stayed(held, step.now).is_some() {
+            self.n_removals -= 1;
+        }
+        self.set_state(key, ComponentState::Down(under_way.rung), cause, step);
+        true
+    }
+
+    /// Whether parks at a rung free memory of a component, as far as that is known.
+    #[must_use]
+    pub fn frees_at(&self, key: ComponentKey, rung: Rung) -> bool {
+        self.entry(key).parking().rung(rung).is_none_or(LearnedRung::frees)
     }
 
     /// A park failed: the component is unloaded instead. False when the report is stale.

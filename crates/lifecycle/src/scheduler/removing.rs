@@ -213,6 +213,7 @@ impl Scheduler {
         if e.state() == ComponentState::Draining && e.removal().is_some_and(Removal::is_reversible)
         {
             let next_probe = self.probe_period(key).map(|p| step.now + p);
+            self.unbook_park(key);
             self.entry_mut(key).cancel_removal(next_probe);
             self.n_removals -= 1;
             step.cells.reopen(key);

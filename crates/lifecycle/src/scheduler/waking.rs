@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use majordomo_core::{Cause, ComponentKey, ComponentState, EventKind, IncarnationId, Rung, StepId};
+use majordomo_core::{
+    Cause, ComponentKey, ComponentState, EventKind, IncarnationId, Moment, Rung, StepId,
+};
 use majordomo_memory::{LearnedRung, Need, Reservation};
 
 use super::Scheduler;
@@ -14,6 +16,8 @@ use crate::{Effect, Phase, Step, Then, TxnId, WakeReport};
 
 /// However short a cold load is, a wake may take this long.
 const MIN_WAKE: Duration = Duration::from_millis(500);
+/// A cold load after a wake that failed may take so many times as long as is known of it.
+const COLD_MARGIN: f64 = 1.25;
 /// Wake lanes that no speculative wake takes.
 const KEPT_FOR_DEMANDS: usize = 1;
 /// Speculative wakes at a time.
@@ -71,7 +75,7 @@ impl Scheduler {
             .collect();
         order.sort_unstable();
         for (speculative, _, id) in order {
-            if speculative && self.budget.is_overdrawn() {
+            if speculative && self.budget.is_memory_overdrawn() {
                 continue;
             }
             while let Some(key) = self.next_wake(id) {
@@ -99,13 +103,24 @@ impl Scheduler {
     fn start_wake(&mut self, key: ComponentKey, step: &mut Step<'_>) {
         let ComponentState::Queued { from } = self.entry(key).state() else { return };
         let Some(id) = self.incarnation(key) else { return };
-        let deadline = self.load_time(key).max(MIN_WAKE);
+        let deadline = self.wake_deadline(key, step.now);
         let under_way = self.new_step(from, Need::new(), step);
         let number = under_way.id;
         let cause = self.entry(key).cause().cloned().unwrap_or(Cause::Operator);
         self.entry_mut(key).begin_wake(under_way, step.now + deadline);
         self.set_state(key, ComponentState::Loading { from }, cause, step);
         step.push(Effect::StartWake { id, step: number, from, deadline });
+    }
+
+    /// How long a wake may take: as long as a cold load, and no longer than allows one before the earliest deadline of a
+    /// demand that waits for it.
+    fn wake_deadline(&self, key: ComponentKey, now: Moment) -> Duration {
+        let load = self.load_time(key);
+        let demands =
+            self.txns.values().filter(|t| t.origin.waiter().is_some() && t.closure.contains(&key));
+        let cold = load.mul_f64(COLD_MARGIN);
+        let left = demands.map(|t| t.deadline.since(now).saturating_sub(cold)).min();
+        load.min(left.unwrap_or(load)).max(MIN_WAKE)
     }
 
     /// A wake ended well: the component is ready, and its cell still closed. False when the report is stale.
@@ -122,8 +137,9 @@ impl Scheduler {
         let key = id.key;
         let took_us = micros(step.now.since(under_way.began));
         step.record(EventKind::Woken { component: key, rung: under_way.rung, took_us });
-        if let Some(bytes) = report.measured {
-            self.budget.measure(key, bytes);
+        match report.measured {
+            Some(bytes) => self.budget.measure(key, bytes),
+            None => self.budget.unmeasure(key),
         }
         self.budget.measure_swap(key, report.swap);
         self.book_declared(key);

@@ -26,6 +26,13 @@ impl Budget {
         self.headroom() < 0 || self.positions().any(|p| self.pool_headroom(p) < 0)
     }
 
+    /// Whether memory is overdrawn: the total or any pool, swap apart. Bytes in swap are no memory that a load or a wake
+    /// would need.
+    #[must_use]
+    pub fn is_memory_overdrawn(&self) -> bool {
+        self.headroom() < 0 || (0..self.pools.len()).any(|p| self.pool_headroom(p) < 0)
+    }
+
     /// Bytes that must be freed to end every overdraft that does not end by itself: all but the overload of loads.
     #[must_use]
     pub fn excess(&self) -> Shortage {

@@ -59,6 +59,13 @@ impl Budget {
         }
     }
 
+    /// The last measurement of a component is out of date: until the next one, its reservation is booked.
+    pub fn unmeasure(&mut self, key: ComponentKey) {
+        if let Some(account) = self.account(key).cloned() {
+            self.replace(key, Account { measured: None, ..account });
+        }
+    }
+
     /// Adds the bytes of a wake to the account of a parked component.
     pub(super) fn raise(&mut self, member: &Reservation) {
         if let Some(account) = self.account(member.key).cloned() {

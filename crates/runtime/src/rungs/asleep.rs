@@ -121,7 +121,7 @@ pub(super) async fn park(subject: &Subject) -> Result<ParkReport, String> {
     };
     let mut held: Need = subject.apart_asleep.iter().copied().collect();
     held.add(subject.own_pool, own);
-    Ok(ParkReport { held })
+    Ok(ParkReport { held, ..ParkReport::default() })
 }
 
 /// The bytes that a component is expected to hold in its own pool while it sleeps, where they cannot be measured.

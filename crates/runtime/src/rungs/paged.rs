@@ -231,8 +231,13 @@ impl Paged {
             return None;
         }
         let left = config.swap_writes_per_day - machine.writes.of_a_day(now);
-        let step = (config.swap_writes_per_day.0 / ROOM_STEPS).max(1);
+        let step = Self::step_of_writes(config).0;
         Some(ByteSize(left.0 / step * step))
+    }
+
+    /// The bytes that may be written are reported in steps of this size.
+    pub(crate) fn step_of_writes(config: &ParkingConfig) -> ByteSize {
+        ByteSize((config.swap_writes_per_day.0 / ROOM_STEPS).max(1))
     }
 
     /// Wakes that may run at a time; none where nothing is paged.

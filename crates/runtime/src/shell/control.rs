@@ -85,7 +85,7 @@ impl Shell {
             Control::Files { id, files } => self.learned_files(id, files),
             Control::MeasuredBuiltins { own } => {
                 self.measuring.builtins = false;
-                self.footprints(own);
+                self.footprints(own.into_iter().map(|(id, bytes)| (id, bytes.into())).collect());
             }
             Control::MeasuredProcesses(measured) => self.measured_processes(measured),
             Control::RungsTried => self.offer_rungs(),

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use majordomo_core::{ByteSize, IncarnationId, Moment, Status, StatusValue};
-use majordomo_engine::{Footprints, Input, Usage};
+use majordomo_engine::{Footprints, Input, Sample, Usage};
 use majordomo_memory::PoolGrant;
 
 use super::hooks::footprint_of;
@@ -125,7 +125,8 @@ impl Shell {
             processes += bytes;
             // The report of a step says what a component holds; a figure of before or from amidst it is none.
             if process.stepping().is_undisturbed_since(turns) {
-                own.push((id, bytes));
+                let swap = process.stepping().was_paged().then_some(f.swapped);
+                own.push((id, Sample { bytes, swap }));
             }
         }
         self.taken.processes = processes;
@@ -149,7 +150,7 @@ impl Shell {
     }
 
     /// Reports measured footprints to the engine, with the bytes taken by other programs and by no component.
-    pub(super) fn footprints(&mut self, own: Vec<(IncarnationId, ByteSize)>) {
+    pub(super) fn footprints(&mut self, own: Vec<(IncarnationId, Sample)>) {
         let (external, unreturned) = (self.taken.external, self.heap.held_for_no_component());
         self.feed(Input::Footprints(Footprints { own, external, unreturned }));
     }

@@ -14,6 +14,7 @@ use super::Shell;
 use super::ladder::OnLadder;
 use super::load::within;
 use crate::message::Control;
+use crate::rungs::paged::Paged;
 use crate::rungs::{Body, Subject};
 
 impl Shell {
@@ -32,12 +33,25 @@ impl Shell {
         self.learned.wrote_to_swap(self.rungs.paged.changed_writes());
     }
 
-    /// Reports the rungs on offer to the engine, when they changed.
+    /// Reports the rungs on offer to the engine, when they changed, or when the engine has counted other writes than were
+    /// measured.
     pub(super) fn offer_rungs(&mut self) {
         let offers = self.offers();
-        if offers != self.offered {
+        if offers != self.offered || self.counts_other_writes(&offers) {
             self.offered = offers.clone();
             self.feed(Input::Offers(offers));
+        }
+    }
+
+    fn counts_other_writes(&self, offers: &Offers) -> bool {
+        let scheduler = self.engine.scheduler();
+        let step = Paged::step_of_writes(&self.engine.config().parking);
+        match (offers.may_write, scheduler.may_write()) {
+            (Some(measured), Some(left)) => {
+                let counted = left + scheduler.writes_under_way();
+                measured.0.abs_diff(counted.0) > step.0
+            }
+            _ => false,
         }
     }
 

@@ -249,7 +249,7 @@ impl<'a> EngineReplay<'a> {
                 let mut held = Need::new();
                 held.add(own, size.scaled(stays));
                 held.add(Need::SWAP, size.scaled(1.0 - stays));
-                Input::Parked { id, step, result: Ok(ParkReport { held }) }
+                Input::Parked { id, step, result: Ok(ParkReport { held, ..ParkReport::default() }) }
             }
             Work::Wake(step) => Input::Woken { id, step, result: Ok(WakeReport::default()) },
         }

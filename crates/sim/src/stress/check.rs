@@ -6,10 +6,12 @@
 mod broken;
 mod effects;
 mod memory;
+mod rungs;
 
 pub use broken::Broken;
 pub(crate) use broken::broken;
 use memory::Memory;
+use rungs::Rungs;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -50,6 +52,7 @@ pub(crate) struct Checker {
     shutdown_lasts: Duration,
     is_down: bool,
     memory: Memory,
+    rungs: Rungs,
     /// Before the input: active transactions with a waiter, and how often each was admitted.
     active: Vec<(TxnId, u32)>,
     due: Vec<(ComponentKey, u32)>,
@@ -82,6 +85,7 @@ impl Checker {
         self.mirror.resize(engine.scheduler().entries().count(), ComponentState::UNLOADED);
         self.record_waiters(engine, input, now);
         self.memory.before(engine, input);
+        self.rungs.before(engine, input, now);
         for t in engine.scheduler().transactions().filter(|t| t.waits_for_retry.is_some()) {
             // The demand waits for the back-off after a failure.
             if let Some(o) = t.origin.waiter().and_then(|w| self.open.get_mut(&w)) {
@@ -197,6 +201,7 @@ impl Checker {
             }
         }
         self.memory.after(engine)?;
+        self.rungs.after(engine)?;
         self.nothing_due(engine, now)?;
         self.wake_lanes(engine)?;
         self.lanes(engine)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use majordomo_core::ByteSize;
 use majordomo_engine::Need;
-use majordomo_paging::{Completed, Left, PagedOut, Pager, Process};
+use majordomo_paging::{Completed, Left, PagedOut, Pager, PagingError, Process};
 
 use super::{Paged, ParkReport, Subject, WakeReport};
 use crate::logs::LogStream;
@@ -42,9 +42,16 @@ impl Paged {
             record_touched(&process, &pager, &members, uses, was_paged);
             let cgroup = process.members().cgroup();
             let prefetched = process.stepping().record().prefetched.take();
-            let out = pager
-                .page_out(&members, cgroup, prefetched.as_ref(), within.mul_f64(PAGING))
-                .map_err(|error| error.to_string())?;
+            let out = pager.page_out(&members, cgroup, prefetched.as_ref(), within.mul_f64(PAGING));
+            let out = match out {
+                Ok(out) => out,
+                // Other programs have filled swap: nothing was moved.
+                Err(full @ (PagingError::SwapFull { .. } | PagingError::CgroupSwapFull { .. })) => {
+                    let unmoved = Some(full.to_string());
+                    return Ok(ParkReport { unmoved, ..ParkReport::default() });
+                }
+                Err(error) => return Err(error.to_string()),
+            };
             process.stepping().record().swap = out.after.swap;
             drop(step);
             process.logs().push(LogStream::Manager, &in_words(&out));
@@ -53,9 +60,15 @@ impl Paged {
             }
             // Memory on a card stays there.
             let mut held = apart;
-            held.add(own_pool, out.after.ram());
+            // Memory that is not proven free is held, in the system's cache if nowhere else.
+            held.add(own_pool, out.after.ram().max(out.before.ram() - out.freed));
             held.add(Need::SWAP, out.after.swap);
-            Ok(ParkReport { held })
+            Ok(ParkReport {
+                held,
+                freed: Some(out.freed),
+                written: Some(out.written),
+                ..ParkReport::default()
+            })
         })
         .await
     }

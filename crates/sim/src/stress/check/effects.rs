@@ -179,6 +179,9 @@ impl Checker {
                         format!("{key} was {known:?} and changes from {from:?} to {to:?}: {cause}"),
                     );
                 }
+                if *from == ComponentState::Ready {
+                    self.rungs.parks(*key, *to, engine)?;
+                }
                 let is_unloaded =
                     matches!(to, ComponentState::Draining | ComponentState::Unloading { .. })
                         && (*from == ComponentState::Ready
@@ -210,7 +213,7 @@ impl Checker {
 
     fn may_speculate(&self, key: ComponentKey, engine: &Engine) -> Result<(), Broken> {
         // A demand may have taken the load over since.
-        if engine.scheduler().entry(key).is_unrequested() && engine.budget().is_overdrawn() {
+        if engine.scheduler().entry(key).is_unrequested() && engine.budget().is_memory_overdrawn() {
             return broken(3, format!("{key} is preloaded while the budget is overdrawn"));
         }
         Ok(())

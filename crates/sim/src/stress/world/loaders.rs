@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentKey, IncarnationId, OpId};
-use majordomo_engine::{Footprints, Input, OutOfMemory};
+use majordomo_engine::{Footprints, Input, OutOfMemory, Sample};
 
 use super::{Event, LANE, Running, Stage, World};
 use crate::rng::Rng;
@@ -171,11 +171,15 @@ impl World<'_> {
                 let id = IncarnationId { key, op: r.op };
                 if r.stage == Stage::Parked {
                     // Some of its memory has returned.
-                    return (id, self.memory(key, r.memory).scaled((r.left * 1.2).min(1.0)));
+                    let bytes = self.memory(key, r.memory).scaled((r.left * 1.2).min(1.0));
+                    return (id, Sample::from(bytes));
                 }
                 let used = self.cells.current(key).is_some_and(|i| i.cell.uses() > 0);
                 let usual = if used { r.memory } else { r.memory.scaled(0.6) };
-                (id, self.memory(key, usual))
+                // Its uses read memory back from swap.
+                let swap = Some(self.in_swap(key)).filter(|bytes| bytes.0 > 0);
+                let swap = swap.map(|bytes| bytes.scaled(if used { 0.5 } else { 0.9 }));
+                (id, Sample { bytes: self.memory(key, usual), swap })
             })
             .collect();
         let budget = self.blueprint.budget;

@@ -168,7 +168,8 @@ impl World<'_> {
                     if error.is_some() { Stage::Up { reported: true } } else { Stage::Parked };
                 let (left, memory) = (r.left, r.memory);
                 let held = self.held(key, left, memory);
-                let result = error.map_or(Ok(ParkReport { held }), Err);
+                let report = ParkReport { held, ..ParkReport::default() };
+                let result = error.map_or(Ok(report), Err);
                 self.deliver(Input::Parked { id, step, result });
             }
             Stage::Stopping { .. } => {
@@ -180,7 +181,7 @@ impl World<'_> {
         }
     }
 
-    fn in_swap(&self, key: ComponentKey) -> ByteSize {
+    pub(super) fn in_swap(&self, key: ComponentKey) -> ByteSize {
         self.engine.budget().bookings(key).of(Need::SWAP)
     }
 

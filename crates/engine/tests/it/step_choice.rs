@@ -1,0 +1,219 @@
+//! Which steps are chosen where values are known: for demands, preloads and relief.
+
+use majordomo_core::{ByteSize, EventKind, PressureLevel, Priority};
+use majordomo_engine::{Effect, Footprints, Input, OperatorAction};
+use majordomo_registry::ComponentSpec;
+
+use crate::rig::{Rig, config, id, seconds, spec, with};
+
+fn observe(rig: &mut Rig, name: &str) {
+    let used = vec![rig.key(name)];
+    rig.input(Input::Observed { command: None, used, text_scores: Vec::new() });
+}
+
+/// Values are known of `x` and `y`, which are not loaded; nothing is preloaded.
+fn with_values(specs: Vec<ComponentSpec>, budget_mib: u64) -> Rig {
+    let names: Vec<_> = specs.iter().map(|s| s.id.to_string()).collect();
+    let specs = specs.into_iter().chain([spec("x"), spec("y")]).collect();
+    let mut config = config();
+    config.speculation.enabled = false;
+    let mut rig = Rig::with_pools(specs, Vec::new(), budget_mib, config);
+    let names: Vec<_> = names.iter().map(String::as_str).chain(["x", "y"]).collect();
+    rig.offer_paged(&names, 1000);
+    for name in ["x", "y", "x", "y"] {
+        observe(&mut rig, name);
+    }
+    rig
+}
+
+fn park(rig: &mut Rig, name: &str) {
+    rig.operator(name, OperatorAction::Park);
+    rig.parked(name);
+}
+
+#[test]
+fn component_that_was_used_and_has_no_forecast_is_parked_for_a_demand() {
+    let mut rig = with_values(vec![spec("a"), spec("b")], 150);
+    rig.make_ready("a");
+    let mut loads = 0;
+    for name in ["b", "a", "b"] {
+        let other = if name == "a" { "b" } else { "a" };
+        let waiter = rig.demand(&[name]);
+        assert_eq!(rig.state(other), "parking", "for {name}");
+        rig.parked(other);
+        loads += usize::from(rig.is_loading(name));
+        if rig.state(name) == "waking" {
+            rig.woken(name);
+        }
+        rig.settle();
+        assert_eq!(rig.answered(waiter), "granted");
+        rig.give_back(name);
+    }
+    assert_eq!(loads, 1, "each is loaded cold once");
+}
+
+#[test]
+fn component_without_a_forecast_is_worth_a_first_use_where_rungs_are_offered() {
+    let mut rig = with_values(vec![spec("a"), spec("b")], 150);
+    rig.make_ready("a");
+    assert_eq!(rig.engine.values().get(rig.key("a")), majordomo_core::Value::default());
+    rig.demand(&["b"]);
+    let loss = rig.effects.iter().find_map(|effect| match effect {
+        Effect::Record(record) => match record.kind {
+            EventKind::Victim { loss, .. } => Some(loss),
+            _ => None,
+        },
+        _ => None,
+    });
+    assert!(loss.is_some_and(|loss| loss > 0.0), "{loss:?}");
+}
+
+#[test]
+fn demand_parks_what_is_likely_to_be_used_and_unloads_what_is_not() {
+    for (times, want) in [(0, "unloading"), (20, "parking")] {
+        let mut rig = with_values(vec![spec("a"), spec("b")], 150);
+        observe(&mut rig, "a");
+        for _ in 0..20 {
+            observe(&mut rig, "x");
+            observe(&mut rig, "y");
+        }
+        for _ in 0..times {
+            observe(&mut rig, "a");
+            observe(&mut rig, "x");
+        }
+        rig.make_ready("a");
+        rig.demand(&["b"]);
+        assert_eq!(rig.state("a"), want, "used {times} times");
+    }
+}
+
+#[test]
+fn component_that_is_drained_for_a_demand_is_parked_where_that_frees_enough() {
+    let mut rig = with_values(vec![spec("a"), spec("b")], 150);
+    rig.make_ready("a");
+    assert!(rig.take("a"));
+    let waiter = rig.demand(&["b"]);
+    rig.wait(seconds(2.5));
+    assert_eq!(rig.state("a"), "draining");
+    rig.give_back("a");
+    assert_eq!(rig.state("a"), "parking");
+    rig.parked("a");
+    rig.settle();
+    assert_eq!((rig.answered(waiter), rig.state("a")), ("granted", "paged"));
+}
+
+#[test]
+fn component_that_is_drained_for_a_conflict_or_for_more_bytes_than_a_park_frees_is_unloaded() {
+    let conflicting = with(spec("b"), |s| s.conflicts = vec![id("a")]);
+    let large = with(spec("b"), |s| s.memory = ByteSize::mib(145));
+    for (other, budget) in [(conflicting, 500), (large, 150)] {
+        let mut rig = with_values(vec![spec("a"), other], budget);
+        rig.make_ready("a");
+        assert!(rig.take("a"));
+        rig.demand(&["b"]);
+        rig.wait(seconds(2.5));
+        rig.give_back("a");
+        assert_eq!(rig.state("a"), "unloading");
+    }
+}
+
+#[test]
+fn drain_that_is_cancelled_gives_back_the_room_in_swap() {
+    let mut rig = with_values(vec![spec("a"), spec("b")], 150);
+    rig.make_ready("a");
+    assert!(rig.take("a"));
+    let waiter = rig.demand(&["b"]);
+    rig.wait(seconds(2.5));
+    let in_swap = |rig: &Rig| rig.engine.budget().booked_in(majordomo_engine::Need::SWAP).0 >> 20;
+    assert_eq!((rig.state("a"), in_swap(&rig)), ("draining", 90));
+    rig.input(Input::Abandon { waiter });
+    assert_eq!((rig.state("a"), in_swap(&rig)), ("ready", 0));
+}
+
+#[test]
+fn hanging_wake_allows_time_for_a_cold_load_within_the_deadline_of_the_demand() {
+    let mut rig = with_values(vec![spec("a"), spec("b")], 250);
+    rig.loads_take(8.0);
+    rig.make_ready("a");
+    park(&mut rig, "a");
+    let waiter = rig.demand_with(&["a"], None, Some(seconds(12.0)));
+    assert_eq!(rig.state("a"), "waking");
+    rig.wait(seconds(2.5));
+    assert_eq!(rig.state("a"), "unloading");
+    rig.settle();
+    assert_eq!(rig.answered(waiter), "granted");
+}
+
+#[test]
+fn preload_ends_a_parked_component_that_it_conflicts_with_and_that_is_worth_less() {
+    let specs = vec![spec("a"), with(spec("c"), |s| s.conflicts = vec![id("a")])];
+    let mut rig = Rig::new(specs, 250);
+    rig.offer_paged(&["a", "c"], 500);
+    rig.make_ready("a");
+    park(&mut rig, "a");
+    rig.hint(rig.key("c"));
+    assert_eq!(rig.states(&["a", "c"]), ["unloading", "queued"]);
+    rig.settle_unloads();
+    assert!(rig.is_loading("c"));
+}
+
+#[test]
+fn relief_takes_as_many_speculative_wakes_as_it_needs_and_parks_them() {
+    let mut rig = Rig::new(vec![spec("a"), spec("b")], 250);
+    rig.offer_paged(&["a", "b"], 500);
+    for name in ["a", "b"] {
+        rig.make_ready(name);
+        park(&mut rig, name);
+    }
+    for name in ["a", "b"] {
+        rig.hint(rig.key(name));
+        rig.woken(name);
+    }
+    let external = ByteSize::mib(51);
+    rig.input(Input::Footprints(Footprints { external, ..Footprints::default() }));
+    rig.wait(seconds(0.5));
+    let mut states = rig.states(&["a", "b"]);
+    states.sort_unstable();
+    assert_eq!(states, ["parking", "ready"]);
+}
+
+#[test]
+fn relief_takes_a_component_that_was_just_woken_last() {
+    let mut rig = Rig::new(vec![spec("a"), spec("b")], 250);
+    rig.offer_paged(&["a", "b"], 500);
+    rig.make_ready("a");
+    rig.make_ready("b");
+    park(&mut rig, "a");
+    rig.demand(&["a"]);
+    rig.wait(seconds(0.9));
+    rig.woken("a");
+    rig.give_back("a");
+    rig.wait(seconds(0.1));
+    // By age `a` would be the first.
+    rig.used("b");
+    let external = ByteSize::mib(51);
+    rig.input(Input::Footprints(Footprints { external, ..Footprints::default() }));
+    // The first round trims.
+    rig.wait(seconds(1.2));
+    let steps =
+        |rig: &Rig| rig.effects.iter().filter(|e| matches!(e, Effect::StartPark { .. })).count();
+    assert_eq!((rig.states(&["a", "b"]), steps(&rig)), (vec!["ready", "parking"], 1));
+}
+
+#[test]
+fn what_a_pressure_parked_is_not_unloaded_in_the_next_rounds() {
+    let low = |name| with(spec(name), |s| s.priority = Priority::Low);
+    let mut rig = Rig::new(vec![low("a"), low("b")], 250);
+    rig.offer_paged(&["a", "b"], 500);
+    rig.make_ready("a");
+    rig.make_ready("b");
+    rig.wait(seconds(3.0));
+    rig.input(Input::Pressure(PressureLevel::High));
+    assert_eq!(rig.states(&["a", "b"]), ["parking", "parking"]);
+    rig.parked("a");
+    rig.parked("b");
+    rig.wait(seconds(3.0));
+    assert_eq!(rig.states(&["a", "b"]), ["paged", "paged"]);
+    rig.wait(seconds(5.0));
+    assert_eq!(rig.states(&["a", "b"]), ["unloading", "unloading"], "nothing else is left");
+}
