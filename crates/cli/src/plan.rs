@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use majordomo::{BuildError, Builder, Manager, quoted};
-use majordomo_server::wire::{self, Decision, Need, Plan, PlanLoad, PoolBytes};
+use majordomo_server::wire::{self, Decision, Need, Plan, PlanEviction, PlanLoad, PoolBytes};
 
 use crate::args::PlanArgs;
 use crate::exit::Exit;
@@ -148,6 +148,29 @@ fn with_pools(own: String, apart: &[PoolBytes]) -> String {
     std::iter::once(own).chain(more).collect::<Vec<_>>().join(" and ")
 }
 
+/// A component that would be parked or unloaded, and why.
+fn eviction(e: &PlanEviction) -> String {
+    let why = if e.conflict { "it conflicts" } else { "its memory is needed" };
+    let way = if e.to.is_some() { "park  " } else { "unload" };
+    format!("{way}   {} ({}): {why}", e.component, with_pools(e.bytes.to_string(), &e.apart))
+}
+
+/// A component that would be loaded or woken, and what that takes.
+fn load(l: &PlanLoad) -> String {
+    let (way, from) = match l.from {
+        Some(state) => ("wake", format!(" since it is {state}")),
+        None => ("load", String::new()),
+    };
+    let (wave, took) = (l.wave + 1, time(span(l.load_time_ms)));
+    format!("{way}     {} in wave {wave} ({}, about {took}{from})", l.component, memory(l))
+}
+
+/// How long a demand would wait, and how much of that for parks.
+fn wait(plan: &Plan) -> String {
+    let parks = plan.parking_ms.map(|ms| format!(", {} of it for parks", time(span(ms))));
+    format!("wait     about {}{}", time(span(plan.wait_ms)), parks.unwrap_or_default())
+}
+
 /// Prints the plan of a text.
 pub(crate) fn print_plan(plan: &Plan) {
     let decision = plan.decision.unwrap_or(Decision::Confident);
@@ -178,21 +201,10 @@ pub(crate) fn print_plan(plan: &Plan) {
         print::line(&format!("ready    {id}"));
     }
     for e in &plan.evictions {
-        let why = if e.conflict { "it conflicts" } else { "its memory is needed" };
-        print::line(&format!(
-            "unload   {} ({}): {why}",
-            e.component,
-            with_pools(e.bytes.to_string(), &e.apart)
-        ));
+        print::line(&eviction(e));
     }
     for l in &plan.loads {
-        print::line(&format!(
-            "load     {} in wave {} ({}, about {})",
-            l.component,
-            l.wave + 1,
-            memory(l),
-            time(span(l.load_time_ms))
-        ));
+        print::line(&load(l));
         if let Some(beyond) = l.beyond {
             print::line(&format!(
                 "         {} alone, since the peak of its load is {beyond} more than the budget has; raise the budget to avoid that",
@@ -209,6 +221,43 @@ pub(crate) fn print_plan(plan: &Plan) {
     if let Some(refusal) = &plan.refusal {
         print::line(&format!("{}  {refusal}", styled(Style::Bad, "refused")));
     } else if !plan.loads.is_empty() {
-        print::line(&format!("wait     about {}", time(span(plan.wait_ms))));
+        print::line(&wait(plan));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use majordomo::{ByteSize, ComponentId};
+    use majordomo_server::wire::State;
+
+    use super::*;
+
+    #[test]
+    fn plan_names_wakes_parks_and_their_part_of_the_wait() {
+        let component = ComponentId::new("listen").unwrap();
+        let bytes = ByteSize::mib(90);
+        let mut l = PlanLoad {
+            component: component.clone(),
+            bytes,
+            settled: None,
+            apart: Vec::new(),
+            beyond: None,
+            from: Some(State::Paged),
+            load_time_ms: 200.0,
+            wave: 0,
+            under_way: false,
+        };
+        assert_eq!(load(&l), "wake     listen in wave 1 (90 MiB, about 200 ms since it is paged)");
+        l.from = None;
+        assert_eq!(load(&l), "load     listen in wave 1 (90 MiB, about 200 ms)");
+        let to = Some(State::Asleep);
+        let mut e = PlanEviction { component, to, bytes, apart: Vec::new(), conflict: false };
+        assert_eq!(eviction(&e), "park     listen (90 MiB): its memory is needed");
+        (e.to, e.conflict) = (None, true);
+        assert_eq!(eviction(&e), "unload   listen (90 MiB): it conflicts");
+        let mut plan = Plan { wait_ms: 300.0, parking_ms: Some(100.0), ..Plan::default() };
+        assert_eq!(wait(&plan), "wait     about 300 ms, 100 ms of it for parks");
+        plan.parking_ms = None;
+        assert_eq!(wait(&plan), "wait     about 300 ms");
     }
 }

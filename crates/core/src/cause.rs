@@ -69,6 +69,8 @@ pub enum Cause {
     Overdraft,
     /// The idle timeout passed.
     Idle,
+    /// The component was not used for its `idle_park`.
+    IdlePark,
     /// A dependency is not ready any more.
     DependencyLost {
         /// The dependency.
@@ -179,7 +181,7 @@ impl Cause {
             | Self::Pressure { .. }
             | Self::ParkedEarly
             | Self::Overdraft => CauseClass::MemoryShort,
-            Self::Replaced | Self::Idle | Self::Primed | Self::DependentFirst => {
+            Self::Replaced | Self::Idle | Self::IdlePark | Self::Primed | Self::DependentFirst => {
                 CauseClass::MakesWay
             }
             Self::Abandoned | Self::Replanned => CauseClass::Cancelled,
@@ -243,6 +245,7 @@ impl fmt::Display for Cause {
             Self::Pressure { level } => write!(f, "memory pressure is {level}"),
             Self::Overdraft => f.write_str("more memory is booked than the budget has"),
             Self::Idle => f.write_str("its idle timeout passed"),
+            Self::IdlePark => f.write_str("it was not used for its idle_park"),
             Self::DependencyLost { component, why } => {
                 write!(
                     f,

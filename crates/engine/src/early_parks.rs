@@ -37,10 +37,15 @@ impl Engine {
     }
 
     fn may_park_early(&self, now: Moment) -> bool {
-        self.scheduler.offers_rungs()
-            && self.config().speculation.enabled
-            && self.ending.is_none()
+        self.config().speculation.enabled
             && self.scheduler.pressure() == PressureLevel::Low
+            && self.may_park_in_background(now)
+    }
+
+    /// Whether a park may begin that no demand and no operator waits for.
+    pub(crate) fn may_park_in_background(&self, now: Moment) -> bool {
+        self.scheduler.offers_rungs()
+            && self.ending.is_none()
             && !self.has_park_under_way()
             // It takes memory for a moment, and is parked then.
             && !self.is_priming()

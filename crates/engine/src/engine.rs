@@ -414,6 +414,7 @@ impl Engine {
             self.follow(step);
             self.preload(step);
             self.park_early(step);
+            self.park_idle(step);
             self.prime(step);
             self.read_ahead_files(step);
             self.record_overdraft(step);

@@ -22,6 +22,7 @@ mod health;
 mod held;
 mod hints;
 mod idle;
+mod idle_park;
 mod input;
 mod ladder;
 mod measured;

@@ -10,7 +10,7 @@ use majordomo_lifecycle::{Admitted, Origin, PeekCells, Verdict, Victim};
 use majordomo_memory::Need;
 
 use crate::Engine;
-use crate::admit::Ask;
+use crate::admit::{Ask, Purpose};
 
 /// A component that would be loaded.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +25,9 @@ pub struct PlannedLoad {
     pub apart: Need,
     /// How much of `bytes` is more than the budget has: then its load runs alone.
     pub beyond: ByteSize,
-    /// Its learned or declared load time.
+    /// The rung that it starts from: below [`Rung::Gone`] it is woken.
+    pub from: Rung,
+    /// Its learned or declared time from there until it is ready.
     pub load_time: Duration,
     /// The wave in which it would load, from 0; waves follow each other.
     pub wave: usize,
@@ -63,8 +65,11 @@ pub struct Plan {
     pub refusal: Option<Refusal>,
     /// The components that would be left out of a command so that the others fit.
     pub left_out: Vec<LeftOut>,
-    /// How long the loads would take, waves one after the other, each on as many lanes as there are for loads.
+    /// How long the parks and the loads would take: waves one after the other, each on as many lanes as there are for loads and
+    /// for wakes.
     pub wait: Duration,
+    /// How much of `wait` are parks that free the memory for it.
+    pub parking: Duration,
 }
 
 impl Engine {
@@ -125,8 +130,11 @@ impl Engine {
                 plan.wait = until.since(now);
             }
             Verdict::Ready => {}
-            Verdict::Start(Admitted { victims, replaced, overloads, .. }) => {
+            Verdict::Start(Admitted { victims, replaced, awaits, overloads, .. }) => {
                 beyond = overloads;
+                let awaited: Vec<_> = closure.iter().chain(&awaits).copied().collect();
+                plan.parking = self.time_to_park(&victims, &awaited, now);
+                plan.wait = plan.parking;
                 plan.evictions = victims
                     .into_iter()
                     .map(|victim| self.planned_eviction(victim, &replaced))
@@ -148,6 +156,32 @@ impl Engine {
         PlannedEviction { key, to, bytes: freed.of(own), apart, conflict: replaced.contains(&key) }
     }
 
+    /// How long a demand waits for the parks of its victims, and for those under way of other components.
+    fn time_to_park(&self, victims: &[Victim], awaited: &[ComponentKey], now: Moment) -> Duration {
+        let under_way = awaited.iter().filter_map(|key| {
+            let e = self.scheduler.entry(*key);
+            let step = e.parking().step().filter(|_| e.state().is_parking())?;
+            let enter = e.parking().rung(step.rung)?.figures().enter;
+            Some((step.began + enter).since(now))
+        });
+        let begun = self.admission().time_to_enter(victims, Purpose::Demand);
+        under_way.fold(begun, Duration::max)
+    }
+
+    /// The rung that a component that is not ready starts from.
+    fn starts_from(&self, key: ComponentKey) -> Rung {
+        match self.state(key) {
+            ComponentState::Down(rung)
+            | ComponentState::Queued { from: rung }
+            | ComponentState::Loading { from: rung }
+            | ComponentState::Unloading { to: rung } => rung,
+            ComponentState::Draining => {
+                self.scheduler.entry(key).removal().map_or(Rung::Gone, |r| r.then().rung())
+            }
+            _ => Rung::Gone,
+        }
+    }
+
     fn plan_loads(
         &self,
         closure: &[ComponentKey],
@@ -166,6 +200,7 @@ impl Engine {
                 ComponentState::Loading { .. } | ComponentState::Queued { .. }
             );
             let needs = self.scheduler.needs(key);
+            let from = self.starts_from(key);
             let bytes = match self.state(key) {
                 _ if under_way => self.scheduler.budget().booked_for(key),
                 ComponentState::Down(rung) if rung.is_parked() => {
@@ -180,18 +215,23 @@ impl Engine {
                 settled: needs.settled.min(bytes),
                 apart: self.scheduler.declared_apart(key),
                 beyond,
-                load_time: self.scheduler.wait(key),
+                from,
+                load_time: self.scheduler.wait_at(key, from),
                 wave,
                 under_way,
             });
         }
         plan.loads.sort_by_key(|l| l.wave);
-        let lanes = u32::try_from(self.config().loads.lanes()).unwrap_or(u32::MAX);
+        let (lanes, wake_lanes) = (self.config().loads.lanes(), self.scheduler.wake_lanes());
         for wave in 0..=waves.values().copied().max().unwrap_or(0) {
-            let times: Vec<_> =
-                plan.loads.iter().filter(|l| l.wave == wave).map(|l| l.load_time).collect();
-            let sum: Duration = times.iter().sum();
-            plan.wait += times.into_iter().max().unwrap_or_default().max(sum / lanes);
+            let side_by_side = |wakes: bool, lanes: usize| {
+                let loads = plan.loads.iter().filter(|l| l.wave == wave);
+                let times = loads.filter(|l| l.from.is_parked() == wakes).map(|l| l.load_time);
+                let lanes = u32::try_from(lanes).unwrap_or(u32::MAX);
+                let sum = times.clone().sum::<Duration>() / lanes;
+                times.max().unwrap_or_default().max(sum)
+            };
+            plan.wait += side_by_side(false, lanes).max(side_by_side(true, wake_lanes));
         }
     }
 }

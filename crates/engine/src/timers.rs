@@ -54,10 +54,12 @@ pub(crate) enum Timer {
     Ageing,
     /// The head of the queue has waited long enough for leases.
     Patience,
+    /// A component was not used for its `idle_park`.
+    IdlePark,
 }
 
 impl Timer {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::Answer,
         Self::Load,
         Self::Unload,
@@ -79,6 +81,7 @@ impl Timer {
         Self::Overtaking,
         Self::Ageing,
         Self::Patience,
+        Self::IdlePark,
     ];
 }
 
@@ -179,6 +182,7 @@ impl Engine {
                     }
                     if runs_on {
                         timers.arm(Timer::Idle, e.idle_end());
+                        timers.arm(Timer::IdlePark, self.once(e.idle_park_at()));
                     }
                 }
                 state if state.is_parked() && runs_on => timers.arm(Timer::Idle, e.idle_end()),

@@ -6,6 +6,7 @@
 
 mod failures;
 mod figures;
+mod idle_parks;
 mod parking;
 mod probes;
 mod removal;
@@ -20,6 +21,7 @@ use majordomo_registry::ComponentSpec;
 
 pub use self::failures::Failures;
 pub use self::figures::Figures;
+use self::idle_parks::IdleParks;
 pub use self::parking::{Parking, RungStep};
 pub use self::probes::{Probes, Recovery};
 pub use self::removal::{Removal, Then};
@@ -60,6 +62,7 @@ pub struct Entry {
     n_loads: u64,
     /// Its idle timeout was reached while it was leased: it ends no earlier than this.
     idle_until: Option<Moment>,
+    idle_parks: IdleParks,
     restart: Restart,
     failures: Failures,
     probes: Probes,
@@ -306,6 +309,18 @@ impl Entry {
         Some((self.last_touched() + timeout).max(self.idle_until.unwrap_or_default()))
     }
 
+    /// When it is parked for want of use; none = it has no `idle_park`, is offered no rung, or is kept.
+    #[must_use]
+    pub fn idle_park_at(&self) -> Option<Moment> {
+        let after = self.spec.as_ref()?.idle_park?;
+        let is_offered = self.parking.offered().next().is_some();
+        if !self.is_open() || !is_offered || self.is_fixed() || self.is_required() {
+            return None;
+        }
+        let idle = self.last_touched() + after;
+        Some(idle.max(self.parking.rests_until()).max(self.idle_parks.not_before()))
+    }
+
     /// When its leases are revoked, if it drains until then.
     #[must_use]
     pub fn revokes_at(&self) -> Option<Moment> {
@@ -324,11 +339,15 @@ impl Entry {
     /// A demand has it, or its use was seen.
     pub fn requested(&mut self) {
         self.speculative = false;
+        self.idle_parks.used();
     }
 
     /// Adds uses that were counted, and the last of them if it ended.
     pub fn used(&mut self, uses: u64, last_use: Option<Moment>) {
         self.n_uses += uses;
+        if uses > 0 {
+            self.idle_parks.used();
+        }
         self.last_use = self.last_use.max(last_use);
     }
 
@@ -336,6 +355,20 @@ impl Entry {
     pub fn restart_idle_timeout(&mut self, now: Moment) {
         let timeout = self.spec.as_ref().and_then(|s| s.idle_timeout);
         self.idle_until = Some(now + timeout.unwrap_or_default());
+    }
+
+    /// It is to be parked for want of use: whether that succeeds or not, the next time is later.
+    pub fn try_idle_park(&mut self, now: Moment) {
+        self.idle_parks.tried(self.idle_park(), now);
+    }
+
+    /// It is leased though its `idle_park` has passed: that time begins again.
+    pub fn restart_idle_park(&mut self, now: Moment) {
+        self.idle_parks.begin_again(self.idle_park(), now);
+    }
+
+    fn idle_park(&self) -> Duration {
+        self.spec.as_ref().and_then(|s| s.idle_park).unwrap_or_default()
     }
 
     /// The head of the queue waits for its leases; returns since when that head does.
@@ -455,6 +488,11 @@ impl Entry {
         self.awaited_since = None;
         self.restart.cancel();
         self.parking.begin(step);
+    }
+
+    /// The wake under way ends by this moment at the latest.
+    pub(crate) fn bound_wake(&mut self, deadline: Moment) {
+        self.load_deadline = Some(deadline);
     }
 
     /// It is ready again.

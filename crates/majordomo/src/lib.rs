@@ -106,8 +106,8 @@ pub use majordomo_registry::{
     LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeRule, ProbeSpec, Problem, Problems,
     ProcessSpec, Protocol, ReadySpec, ResolvedComponent, ResolvedKey, RestartPolicy,
     ServiceRequest, ServiceUrl, Severity, StdinMode, StdioSpec, StepRequest, StepSpec, StopSignal,
-    StopSpec, TrimSignal, TrimSpec, UrlScheme, WhileLeased, environment_variable, read_config,
-    schema, temporary_folder,
+    StopSpec, TrimSignal, TrimSpec, UrlScheme, WarmUpRequest, WarmUpSpec, WhileLeased,
+    environment_variable, read_config, schema, temporary_folder,
 };
 pub use majordomo_runtime::guard::{GuardForm, hidden_main};
 pub use majordomo_runtime::logs::{LogChunk, LogFollower, LogLine, LogStream};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, ComponentId, Holder, Refusal};
+use majordomo_core::{ByteSize, ComponentId, Holder, Refusal, Rung};
 use majordomo_registry::Catalog;
 
 use crate::intents::{Decision, Need};
@@ -24,7 +24,9 @@ pub struct Load {
     pub apart: Vec<PoolMemory>,
     /// The part of `bytes` that exceeds the budget: then its load runs alone.
     pub beyond: ByteSize,
-    /// Its learned or declared load time.
+    /// Where it starts from: a rung other than [`Rung::Gone`] means that it is woken.
+    pub from: Rung,
+    /// Its learned or declared time from there until it is ready.
     pub load_time: Duration,
     /// The wave in which it loads, from 0.
     pub wave: usize,
@@ -49,6 +51,8 @@ pub struct PoolMemory {
 pub struct Eviction {
     /// The component's name.
     pub component: ComponentId,
+    /// Where it would be left: a rung other than [`Rung::Gone`] means that it is parked.
+    pub to: Rung,
     /// The bytes that it would free in its own pool.
     pub bytes: ByteSize,
     /// The declared bytes that it would free in other pools.
@@ -82,8 +86,10 @@ pub struct Plan {
     pub refusal: Option<Refusal>,
     /// The components that would be left out of a command so that the others fit.
     pub left_out: Vec<LeftOut>,
-    /// How long the loads would take.
+    /// How long the parks and the loads would take.
     pub wait: Duration,
+    /// How much of `wait` are parks that free the memory for it.
+    pub parking: Duration,
 }
 
 impl Plan {
@@ -108,6 +114,7 @@ impl Plan {
                     settled: l.settled,
                     apart: by_pool(&l.apart),
                     beyond: l.beyond,
+                    from: l.from,
                     load_time: l.load_time,
                     wave: l.wave,
                     under_way: l.under_way,
@@ -118,6 +125,7 @@ impl Plan {
                 .into_iter()
                 .map(|e| Eviction {
                     component: id(e.key),
+                    to: e.to,
                     bytes: e.bytes,
                     apart: by_pool(&e.apart),
                     conflict: e.conflict,
@@ -131,6 +139,7 @@ impl Plan {
                 .map(|l| LeftOut { id: id(l.component), refusal: l.refusal })
                 .collect(),
             wait: plan.wait,
+            parking: plan.parking,
         }
     }
 }

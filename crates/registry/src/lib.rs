@@ -55,5 +55,5 @@ pub use spec::{
     AsleepSpec, ComponentSpec, ConflictPolicy, ExternalSpec, LoaderSpec, OnAbandon, OverLimit,
     PoolSpec, ProbeRule, ProbeSpec, ProcessSpec, Protocol, ReadySpec, RestartPolicy,
     ServiceRequest, ServiceUrl, StdinMode, StdioSpec, StepRequest, StepSpec, StopSignal, StopSpec,
-    TrimSignal, TrimSpec, UrlScheme, WELL_KNOWN_POOLS, WhileLeased,
+    TrimSignal, TrimSpec, UrlScheme, WELL_KNOWN_POOLS, WarmUpRequest, WarmUpSpec, WhileLeased,
 };

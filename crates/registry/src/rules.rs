@@ -11,7 +11,7 @@ use crate::spec::is_request_path;
 use crate::template::{self, PlaceHolder, TemplateError};
 use crate::{
     ComponentSpec, ExternalSpec, LoaderSpec, PoolSpec, ProbeSpec, ProcessSpec, ReadySpec,
-    StepRequest, StepSpec, StopSpec, TrimSpec, UrlScheme, WELL_KNOWN_POOLS,
+    StepRequest, StepSpec, StopSpec, TrimSpec, UrlScheme, WELL_KNOWN_POOLS, WarmUpRequest,
 };
 
 /// A program's own place-holders, for suggestions.
@@ -66,6 +66,7 @@ pub(crate) fn check(spec: &ComponentSpec) -> Vec<Breach<'_>> {
         LoaderSpec::Process(process) => {
             check_process(&mut breaches, process);
             sleep_rules(&mut breaches, spec, process.sleep.is_some(), process.wake.is_some());
+            warm_up_rules(&mut breaches, spec, process);
         }
         LoaderSpec::External(service) => {
             check_service(&mut breaches, service);
@@ -121,6 +122,28 @@ fn sleep_rules(breaches: &mut Breaches<'_>, spec: &ComponentSpec, sleep: bool, w
         let message = "asleep is no less than memory, so a sleep frees nothing".to_owned();
         let help = Some("state what stays while the component sleeps");
         breaches.add(Place::Key("asleep"), "bad-value", message, help);
+    }
+}
+
+/// A request to warm up is a part of the load, and a call needs the protocol of calls.
+fn warm_up_rules(breaches: &mut Breaches<'_>, spec: &ComponentSpec, process: &ProcessSpec) {
+    let Some(warm_up) = &process.warm_up else { return };
+    if let Some(deadline) = spec.load_deadline.filter(|deadline| warm_up.timeout > *deadline) {
+        let message = format!(
+            "the timeout of warm_up, {:?}, is longer than load_deadline, {deadline:?}",
+            warm_up.timeout
+        );
+        let help = Some("the request is a part of the load: shorten it, or raise load_deadline");
+        breaches.add(Place::Value("warm_up", "timeout"), "out-of-range", message, help);
+    }
+    match &warm_up.how {
+        WarmUpRequest::Call(_) if process.stdio().is_none() => {
+            let message =
+                "warm_up.call is a call of protocol = \"stdio\", which the program does not have";
+            let help = Some("add the protocol, or write { http = \"/path\" }");
+            breaches.add(Place::Value("warm_up", "call"), "no-protocol", message.to_owned(), help);
+        }
+        WarmUpRequest::Call(_) | WarmUpRequest::Http { .. } => {}
     }
 }
 
@@ -347,8 +370,13 @@ fn check_requests<'s>(breaches: &mut Breaches<'s>, process: &'s ProcessSpec) {
             StepRequest::Command(_) | StepRequest::Signal(_) => None,
         }
     };
+    let warm_up: Request<'s> = match process.warm_up.as_ref().map(|warm_up| &warm_up.how) {
+        Some(WarmUpRequest::Http { path, .. }) => Some(Some(path)),
+        Some(WarmUpRequest::Call(_)) | None => None,
+    };
     let requests = [
         ("ready", request(&process.ready)),
+        ("warm_up", warm_up),
         ("probe", probe.and_then(|probe| request(&probe.how))),
         ("trim", trim),
         ("sleep", step(&process.sleep)),

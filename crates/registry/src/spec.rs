@@ -10,7 +10,9 @@ pub(crate) use external::is_request_path;
 pub use external::{ExternalSpec, ServiceRequest, ServiceUrl, UrlScheme};
 pub use probe::{ProbeRule, ProbeSpec, WhileLeased};
 pub use process::{ProcessSpec, Protocol, ReadySpec, StdinMode, StdioSpec};
-pub use requests::{StepRequest, StepSpec, StopSignal, StopSpec, TrimSignal, TrimSpec};
+pub use requests::{
+    StepRequest, StepSpec, StopSignal, StopSpec, TrimSignal, TrimSpec, WarmUpRequest, WarmUpSpec,
+};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -208,6 +210,8 @@ pub struct ComponentSpec {
     pub max_leases: Option<u32>,
     /// Unload after this long without use; without a value, only when memory is needed.
     pub idle_timeout: Option<Duration>,
+    /// Park in the background after this long without use, where a rung is offered; without a value, only when memory is needed.
+    pub idle_park: Option<Duration>,
     /// Whether the component is parked; without a value as the manager's setting says.
     pub park: Option<ParkChoice>,
     /// The load ends within this time; without a value, the manager's deadline applies.
@@ -354,6 +358,7 @@ impl ComponentSpec {
             max_leases: None,
             files: Vec::new(),
             idle_timeout: None,
+            idle_park: None,
             park: None,
             load_deadline: None,
             stop_deadline: None,

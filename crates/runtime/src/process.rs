@@ -20,6 +20,7 @@ use crate::logs::LogBuffer;
 mod bound;
 mod command;
 mod error;
+mod heard;
 pub(crate) mod http;
 mod loader;
 mod phase;
@@ -35,6 +36,7 @@ mod strays;
 mod supervise;
 mod template;
 mod trim;
+mod warm_up;
 
 pub use error::{Advice, ProcessError, Tail};
 pub use loader::{ProcessConfig, ProcessLoader};

@@ -172,6 +172,7 @@ followed! {
         component_in_python = "python",
         component_in_node = "node",
         component_in_rust = "rust",
+        component_that_warms_up = "warm-up",
         component_that_depends_on_another = "dependency",
         components_of_one_template = "template";
     CLIENT:

@@ -242,7 +242,7 @@ impl Admission<'_> {
     }
 
     /// How long a demand waits for parks side by side.
-    pub(super) fn time_to_enter(&self, members: &[Victim], purpose: Purpose) -> Duration {
+    pub(crate) fn time_to_enter(&self, members: &[Victim], purpose: Purpose) -> Duration {
         let enter = |v: &Victim| {
             let known = self.scheduler.entry(v.key).parking().rung(v.to);
             known.filter(|_| v.to.is_parked()).map(|rung| rung.figures().enter)

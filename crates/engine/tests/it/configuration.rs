@@ -29,7 +29,9 @@ fn changed_component_restarts_when_idle_drains_when_leased_and_is_tuned_in_place
         rig.make_ready(name);
     }
     assert!(rig.take("leased"));
-    let tuned = with(spec("tuned"), |s| s.idle_timeout = Some(seconds(9.0)));
+    let tuned = with(spec("tuned"), |s| {
+        (s.idle_timeout, s.idle_park) = (Some(seconds(9.0)), Some(seconds(5.0)));
+    });
     configure(
         &mut rig,
         vec![with(spec("idle"), newer), with(spec("leased"), newer), tuned],

@@ -377,6 +377,11 @@ impl Rig {
         self.load_takes = seconds(1.0);
     }
 
+    /// Loads that the rig ends take so long from now on.
+    pub(crate) fn loads_take(&mut self, time: Duration) {
+        self.load_takes = time;
+    }
+
     /// The step of a component under way.
     pub(crate) fn step(&mut self, name: &str) -> (IncarnationId, StepId) {
         let key = self.key(name);

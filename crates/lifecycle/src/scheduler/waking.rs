@@ -12,12 +12,12 @@ use majordomo_memory::{LearnedRung, Need, Reservation};
 
 use super::Scheduler;
 use super::parking::micros;
-use crate::{Effect, Phase, Step, Then, TxnId, WakeReport};
+use crate::{Effect, Phase, Step, Then, Transaction, TxnId, WakeReport};
 
 /// However short a cold load is, a wake may take this long.
 const MIN_WAKE: Duration = Duration::from_millis(500);
-/// A cold load after a wake that failed may take so many times as long as is known of it.
-const COLD_MARGIN: f64 = 1.25;
+/// A wake may take so many times as long as expected, whatever its demands have left.
+const WAKE_MARGIN: u32 = 2;
 /// Wake lanes that no speculative wake takes.
 const KEPT_FOR_DEMANDS: usize = 1;
 /// Speculative wakes at a time.
@@ -63,6 +63,7 @@ impl Scheduler {
 
     /// Starts every wake that has its bytes, its dependencies and a lane, demands first.
     pub fn start_wakes(&mut self, step: &mut Step<'_>) {
+        self.bound_wakes();
         if !self.entries.iter().any(|e| e.state().is_queued() && e.state().is_alive()) {
             return;
         }
@@ -103,24 +104,48 @@ impl Scheduler {
     fn start_wake(&mut self, key: ComponentKey, step: &mut Step<'_>) {
         let ComponentState::Queued { from } = self.entry(key).state() else { return };
         let Some(id) = self.incarnation(key) else { return };
-        let deadline = self.wake_deadline(key, step.now);
+        let ends = self.wake_deadline(key, from, step.now);
+        // The scheduler ends the wake earlier where a caller needs that, and as long as the caller waits.
+        let deadline = self.longest_wake(key);
         let under_way = self.new_step(from, Need::new(), step);
         let number = under_way.id;
         let cause = self.entry(key).cause().cloned().unwrap_or(Cause::Operator);
-        self.entry_mut(key).begin_wake(under_way, step.now + deadline);
+        self.entry_mut(key).begin_wake(under_way, ends);
         self.set_state(key, ComponentState::Loading { from }, cause, step);
         step.push(Effect::StartWake { id, step: number, from, deadline });
     }
 
-    /// How long a wake may take: as long as a cold load, and no longer than allows one before the earliest deadline of a
-    /// demand that waits for it.
-    fn wake_deadline(&self, key: ComponentKey, now: Moment) -> Duration {
+    /// How long a wake may take for which no caller waits.
+    fn longest_wake(&self, key: ComponentKey) -> Duration {
+        self.load_time(key).max(MIN_WAKE)
+    }
+
+    /// When a wake that began at `began` is given up: it takes no longer than a cold load, and leaves the callers that wait for
+    /// it the time for one.
+    fn wake_deadline(&self, key: ComponentKey, from: Rung, began: Moment) -> Moment {
         let load = self.load_time(key);
-        let demands =
-            self.txns.values().filter(|t| t.origin.waiter().is_some() && t.closure.contains(&key));
-        let cold = load.mul_f64(COLD_MARGIN);
-        let left = demands.map(|t| t.deadline.since(now).saturating_sub(cold)).min();
-        load.min(left.unwrap_or(load)).max(MIN_WAKE)
+        let at_least = MIN_WAKE.max(self.wait_at(key, from) * WAKE_MARGIN);
+        let ends_for = |t: &Transaction| {
+            let since = t.since.max(began);
+            // Half of what is left beyond a cold load is for the unload before that, and for a load that takes longer.
+            let spare = t.deadline.since(since).checked_sub(load)? / 2;
+            Some(since + spare.max(at_least))
+        };
+        let waits = |t: &&Transaction| t.origin.waiter().is_some() && t.closure.contains(&key);
+        let ends = self.txns.values().filter(waits).filter_map(ends_for);
+        ends.fold(began + self.longest_wake(key), Moment::min)
+    }
+
+    /// Fits the deadlines of the wakes under way to the callers that wait for them by now.
+    fn bound_wakes(&mut self) {
+        for i in 0..self.entries.len() {
+            let e = &self.entries[i];
+            let ComponentState::Loading { from } = e.state() else { continue };
+            if let Some(began) = e.parking().step().filter(|_| from.is_parked()).map(|s| s.began) {
+                let ends = self.wake_deadline(ComponentKey::from_index(i), from, began);
+                self.entries[i].bound_wake(ends);
+            }
+        }
     }
 
     /// A wake ended well: the component is ready, and its cell still closed. False when the report is stale.

@@ -12,7 +12,7 @@ use fnv::FnvHasher;
 
 use crate::{
     ComponentSpec, LoaderSpec, ProbeRule, ProcessSpec, ReadySpec, StdinMode, StdioSpec,
-    StepRequest, StopSpec, TrimSpec, WhileLeased,
+    StepRequest, StopSpec, TrimSpec, WarmUpRequest, WhileLeased,
 };
 
 /// The fingerprint of one specification.
@@ -138,6 +138,19 @@ impl Encoder {
             Some(TrimSpec::Signal(signal)) => {
                 self.text("trim by signal");
                 self.text(signal.name());
+            }
+        }
+        if let Some(warm_up) = &p.warm_up {
+            self.text("warm-up");
+            match &warm_up.how {
+                WarmUpRequest::Http { path, body } => {
+                    self.text(path);
+                    self.texts(body.as_slice());
+                }
+                WarmUpRequest::Call(text) => {
+                    self.text("call");
+                    self.text(text);
+                }
             }
         }
         for (word, step) in [("sleep", &p.sleep), ("wake", &p.wake)] {

@@ -9,7 +9,7 @@ use majordomo_core::{ByteSize, ComponentId, Config};
 use super::inherit::{Keys, Layers};
 use super::keys::component::COMPONENT;
 use super::keys::pool::POOL;
-use super::keys::requests::{PROBE, STEP};
+use super::keys::requests::{PROBE, STEP, WARM_UP};
 use super::keys::{OutOfRange, out_of_range};
 use super::node::{Member, Node, Value};
 use super::phrases;
@@ -141,6 +141,10 @@ fn check_component(found: &mut Found, spec: &ComponentSpec, pools: Option<&[Pool
         for value in step.iter().flat_map(|step| out_of_range(STEP, step)) {
             found.out_of_range(&format!("{path}.{key}"), &value);
         }
+    }
+    let warm_up = spec.program().and_then(|p| p.warm_up.as_deref());
+    for value in warm_up.into_iter().flat_map(|warm_up| out_of_range(WARM_UP, warm_up)) {
+        found.out_of_range(&format!("{path}.warm_up"), &value);
     }
     for breach in rules::check(spec) {
         let message = format!("{path}.{}: {}", breach.place, breach.message);

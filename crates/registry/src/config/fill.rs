@@ -8,7 +8,7 @@ use std::fmt;
 
 use majordomo_core::{Config, Setting, quoted};
 
-use super::keys::requests::{EXTERNAL, PROBE, STEP, STOP, TRIM};
+use super::keys::requests::{EXTERNAL, PROBE, STEP, STOP, TRIM, WARM_UP};
 use super::keys::{Key, Kind, Target};
 use super::node::{Node, Value};
 use super::phrases;
@@ -218,6 +218,11 @@ impl<T: Target> Row<T> for Key<T> {
             Kind::Step(set) => {
                 if let Some(step) = way(report, name, node, STEP) {
                     set(target, step);
+                }
+            }
+            Kind::WarmUp(set) => {
+                if let Some(warm_up) = way(report, name, node, WARM_UP) {
+                    set(target, warm_up);
                 }
             }
             Kind::Stop(set) => {

@@ -72,6 +72,8 @@ pub(crate) enum Kind<T: Target + 'static> {
     Trim(fn(&mut T, requests::TrimDraft)),
     /// A table with the keys of [`requests::STEP`].
     Step(fn(&mut T, requests::StepDraft)),
+    /// A table with the keys of [`requests::WARM_UP`].
+    WarmUp(fn(&mut T, requests::WarmUpDraft)),
     /// A table with the keys of [`requests::STOP`].
     Stop(fn(&mut T, requests::StopDraft)),
     /// A table with the keys of [`requests::EXTERNAL`].

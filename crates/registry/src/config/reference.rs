@@ -7,7 +7,7 @@ use majordomo_core::{Config, Domain, Setting};
 use super::keys::component::COMPONENT;
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
 use super::keys::pool::POOL;
-use super::keys::requests::{EXTERNAL, PROBE, STEP, STOP, TRIM};
+use super::keys::requests::{EXTERNAL, PROBE, STEP, STOP, TRIM, WARM_UP};
 use super::keys::{Key, Kind, Target};
 use super::settings_of;
 
@@ -26,6 +26,7 @@ pub fn reference() -> String {
     section(&mut out, "`[components.NAME]`", COMPONENTS, COMPONENT);
     out += MEMORY;
     out += PLACE_HOLDERS;
+    section(&mut out, "`warm_up`", WARMING_UP, WARM_UP);
     section(&mut out, "`probe`", "Either `http` or `connect`.", PROBE);
     section(&mut out, "`trim`", TRIMMING, TRIM);
     section(&mut out, "`sleep` and `wake`", SLEEPING, STEP);
@@ -161,6 +162,9 @@ const SLEEPING: &str = "One of `command`, `http` and `signal`, and `timeout`. A 
     of its clients, and holds as much memory as `asleep` states. It is put to sleep when memory is needed, where that loses less than its unload, and woken by the next demand. \
     A request that fails ends the component instead; after two failures it is not put to sleep again until its configuration changes. \
     See [write-a-component.md](write-a-component.md#sleep).";
+const WARMING_UP: &str = "Either `http`, with or without `body`, or `call`. The request is sent once `ready` holds, and the component is ready when the whole answer \
+    has been read (at most 64 MiB of it). A program that takes no connection yet is asked again. Another answer, an error or none within `timeout` fails the load. \
+    The time of the request is a part of the load time, and a stage of `majordomo why --load NAME`. A wake sends no such request.";
 const STOPPING: &str = "One of `command`, `http` and `signal`, for a program that loses data at TERM. The program has half of `stop_deadline` to end \
     after it; then, or at once when the request fails, TERM follows, and KILL at the end of `stop_deadline`. The output of `command`, and \
     a failure, are in the component's log. A load that is cancelled is stopped by TERM.";
@@ -269,8 +273,11 @@ fn kind<T: Target>(kind: &Kind<T>) -> String {
         Kind::Texts(_) => "list of texts".into(),
         Kind::TextMap(_) => "table of texts".into(),
         Kind::Ready(_) => "word or table".into(),
-        Kind::Probe(_) | Kind::Trim(_) | Kind::Step(_) | Kind::Stop(_) | Kind::External(_) => {
-            "table".into()
-        }
+        Kind::Probe(_)
+        | Kind::Trim(_)
+        | Kind::Step(_)
+        | Kind::WarmUp(_)
+        | Kind::Stop(_)
+        | Kind::External(_) => "table".into(),
     }
 }

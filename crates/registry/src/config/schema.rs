@@ -10,7 +10,9 @@ use super::inherit::NO_DEFAULTS;
 use super::keys::component::{COMPONENT, LOADER_KEYS};
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
 use super::keys::pool::POOL;
-use super::keys::requests::{EXTERNAL, PROBE, READY, READY_WORDS, STEP, STEP_WAYS, STOP, TRIM};
+use super::keys::requests::{
+    EXTERNAL, PROBE, READY, READY_WORDS, STEP, STEP_WAYS, STOP, TRIM, WARM_UP, WARM_UP_WAYS,
+};
 use super::keys::{Key, Kind, Target};
 use super::settings_of;
 
@@ -196,14 +198,22 @@ fn kind<T: Target>(kind: &Kind<T>) -> Value {
         }
         Kind::Probe(_) => table(PROBE),
         Kind::Trim(_) => one_of(TRIM),
-        Kind::Step(_) => {
-            let mut step = table(STEP);
-            step["oneOf"] = STEP_WAYS.iter().map(|way| json!({ "required": [way] })).collect();
-            step
+        Kind::Step(_) => table_of_ways(STEP, &STEP_WAYS),
+        Kind::WarmUp(_) => {
+            let mut warm_up = table_of_ways(WARM_UP, &WARM_UP_WAYS);
+            warm_up["dependentRequired"] = json!({ "body": ["http"] });
+            warm_up
         }
         Kind::Stop(_) => one_of(STOP),
         Kind::External(_) => table(EXTERNAL),
     }
+}
+
+/// A table that says exactly one of these keys, and others.
+fn table_of_ways<T: Target>(keys: &[Key<T>], ways: &[&str]) -> Value {
+    let mut table = table(keys);
+    table["oneOf"] = ways.iter().map(|way| json!({ "required": [way] })).collect();
+    table
 }
 
 /// A table that says exactly one of its keys.

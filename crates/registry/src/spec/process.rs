@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use majordomo_core::ByteSize;
 
-use super::{ProbeSpec, StepRequest, StepSpec, StopSpec, TrimSpec};
+use super::{ProbeSpec, StepRequest, StepSpec, StopSpec, TrimSpec, WarmUpSpec};
 use crate::template::{self, EndpointPart, PlaceHolder};
 
 /// The standard input of a process.
@@ -97,6 +97,8 @@ pub struct ProcessSpec {
     pub protocol: Protocol,
     /// The condition under which the program counts as ready.
     pub ready: ReadySpec,
+    /// The request that is answered before the program counts as ready, after `ready`.
+    pub warm_up: Option<Box<WarmUpSpec>>,
     /// The health probe.
     pub probe: Option<ProbeSpec>,
     /// The request to trim; none when the program cannot trim.

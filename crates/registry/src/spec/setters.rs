@@ -9,7 +9,7 @@ use majordomo_core::{ByteSize, ComponentId, NameError, ParkChoice, Priority};
 use super::{
     AsleepSpec, ComponentSpec, ConflictPolicy, OnAbandon, OverLimit, ProbeRule, ProbeSpec,
     ProcessSpec, Protocol, ReadySpec, RestartPolicy, StdinMode, StdioSpec, StepSpec, StopSpec,
-    TrimSpec,
+    TrimSpec, WarmUpSpec,
 };
 
 /// One setter for each field: its name, the type of its argument, and the field's value.
@@ -64,6 +64,7 @@ impl ComponentSpec {
         pinned(pinned: bool) = pinned;
         max_leases(leases: impl Into<Option<u32>>) = leases.into();
         idle_timeout(time: impl Into<Option<Duration>>) = time.into();
+        idle_park(time: impl Into<Option<Duration>>) = time.into();
         park(choice: impl Into<Option<ParkChoice>>) = choice.into();
         load_deadline(time: impl Into<Option<Duration>>) = time.into();
         stop_deadline(time: impl Into<Option<Duration>>) = time.into();
@@ -113,6 +114,7 @@ impl ProcessSpec {
         socket(path: impl Into<PathBuf>) = Some(path.into());
         stdin(mode: StdinMode) = mode;
         ready(when: ReadySpec) = when;
+        warm_up(request: impl Into<Option<WarmUpSpec>>) = request.into().map(Box::new);
         probe(probe: impl Into<Option<ProbeSpec>>) = probe.into();
         trim(how: impl Into<Option<TrimSpec>>) = how.into();
         sleep(request: impl Into<Option<StepSpec>>) = request.into().map(Box::new);

@@ -91,12 +91,13 @@ fn env_and_probe_are_merged_and_lists_replaced() {
 #[test]
 fn false_removes_an_inherited_value_and_nothing_else() {
     let specs = read(
-        "[defaults]\nidle_timeout = \"5min\"\npinned = true\n\
+        "[defaults]\nidle_timeout = \"5min\"\nidle_park = \"1min\"\npinned = true\n\
          [templates.t]\ncommand = [\"x\", \"{port}\"]\nprobe = { http = \"/h\" }\n\
          [components.a]\ntemplate = \"t\"\nprobe = false\nidle_timeout = false\npinned = false\n",
     );
     let a = &specs[0];
     assert_eq!((&program(a).probe, a.idle_timeout, a.pinned), (&None, None, false));
+    assert_eq!(a.idle_park, Some(Duration::from_secs(60)));
     check(
         "[defaults]\nversion = false\n[components.a]\ncommand = [\"x\"]\nprobe = false\nenv = { DEBUG = false }\n",
         &[

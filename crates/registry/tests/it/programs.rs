@@ -5,7 +5,7 @@ use std::time::Duration;
 use majordomo_core::ByteSize;
 use majordomo_registry::{
     LoaderSpec, ProcessSpec, ReadySpec, ServiceRequest, StdinMode, StdioSpec, StepRequest,
-    StopSignal, StopSpec, TrimSignal, TrimSpec, parse_toml,
+    StopSignal, StopSpec, TrimSignal, TrimSpec, WarmUpRequest, parse_toml,
 };
 
 use crate::config::{check, with};
@@ -402,5 +402,55 @@ fn program_that_sleeps_states_how_it_wakes_and_what_it_holds() {
             "external = { url = \"http://x\", sleep = \"POST /s\" }\nmemory = \"1GiB\"\nasleep = \"1MiB\"",
         ),
         &[&format!("4:10 missing-key asleep needs wake too | {help}")],
+    );
+}
+
+#[test]
+fn request_to_warm_up_is_by_http_or_a_call() {
+    let read = |lines: &str| {
+        let loaded = parse_toml(&with(lines), "c.toml", None).unwrap_or_else(|e| panic!("{e}"));
+        let warm_up = loaded.specs[0].program().unwrap().warm_up.clone().unwrap();
+        (warm_up.how.to_string(), warm_up.timeout.as_secs(), warm_up.how)
+    };
+    let program = "command = [\"x\", \"{port}\"]";
+    let (words, timeout, _) = read(&format!("{program}\nwarm_up = {{ http = \"/go?n=1\" }}"));
+    assert_eq!((words.as_str(), timeout), ("GET /go?n=1", 30));
+    let (words, timeout, how) = read(&format!(
+        "{program}\nload_deadline = \"9s\"\nwarm_up = {{ http = \"/go\", body = \"\" }}"
+    ));
+    assert_eq!((words.as_str(), timeout), ("POST /go", 9), "within the load");
+    assert_eq!(how, WarmUpRequest::Http { path: "/go".to_owned(), body: Some(String::new()) });
+    let (words, timeout, _) = read(
+        "command = [\"x\"]\nprotocol = \"stdio\"\nwarm_up = { call = \"hello\", timeout = \"2s\" }",
+    );
+    assert_eq!((words.as_str(), timeout), ("the call \"hello\"", 2));
+}
+
+#[test]
+fn request_to_warm_up_needs_one_way_an_address_or_protocol_and_a_time_within_the_load() {
+    let wrong = |lines: &str, want: &str| {
+        check(&with(&format!("command = [\"x\", \"{{port}}\"]\n{lines}")), &[want]);
+    };
+    let ways = "3:11 bad-value warm_up needs either http, with or without body, or call | such as { http = \"/answer\", body = \"hello\" } or { call = \"hello\" }";
+    for inner in ["", " timeout = \"1s\" ", " body = \"a\" ", " http = \"/a\", call = \"a\" "] {
+        wrong(&format!("warm_up = {{{inner}}}"), ways);
+    }
+    wrong(
+        "warm_up = { http = \"a b\" }",
+        "3:11 bad-value \"a b\" is not a path of a URL | it starts with / and has no whitespace",
+    );
+    wrong(
+        "warm_up = { call = \"a\" }",
+        "3:20 no-protocol warm_up.call is a call of protocol = \"stdio\", which the program does not have | add the protocol, or write { http = \"/path\" }",
+    );
+    wrong(
+        "warm_up = { http = \"/a\", timeout = \"2min\" }\nload_deadline = \"1min\"",
+        "3:36 out-of-range the timeout of warm_up, 120s, is longer than load_deadline, 60s | the request is a part of the load: shorten it, or raise load_deadline",
+    );
+    check(
+        &with("command = [\"x\"]\nwarm_up = { http = \"/a\" }"),
+        &[
+            "3:11 no-address warm_up asks over the network, but no address is given to the program | use {port} or {socket} in command or env, or state its port",
+        ],
     );
 }

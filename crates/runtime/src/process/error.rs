@@ -217,6 +217,21 @@ pub enum ProcessError {
         /// The way out.
         advice: Box<Advice>,
     },
+    /// It was ready but for its answer to the request to warm up, which failed, and was killed.
+    #[error(
+        "{component}: {} was up, but its warm_up request, {request}, failed: {why}{tail}; correct warm_up, or remove it",
+        quoted(program)
+    )]
+    WarmUp {
+        component: ComponentId,
+        program: String,
+        /// The request, in words.
+        request: String,
+        /// Why it failed.
+        why: String,
+        /// Its last output.
+        tail: Tail,
+    },
     /// It was stopped, here or elsewhere, while it was loading.
     #[error("{component}: stopped while it was loading")]
     Cancelled { component: ComponentId },

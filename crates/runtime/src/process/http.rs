@@ -1,15 +1,16 @@
-//! A request without a body, and only the status of its answer: enough to ask a program whether it works, and
-//! to ask it to trim.
+//! A request, and only the status of its answer: enough to ask a program whether it works, to warm up, and to trim.
 //!
-//! HTTP/1.1 without keep-alive, redirects or bodies (RFC 9112). The status is looked for in the first kilobyte of the answer.
+//! HTTP/1.1 without keep-alive or redirects (RFC 9112). The status is looked for in the first kilobyte of the answer.
 //! The rest is read and dropped within bounds: a program may write its answer in parts, and a connection that is closed between them
-//! would fail its write, or end it by SIGPIPE.
+//! would fail its write, or end it by SIGPIPE. Only a request to warm up waits for the rest.
+
+mod whole;
 
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use majordomo_core::quoted;
+use majordomo_core::{ByteSize, quoted};
 use majordomo_registry::ServiceUrl;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink};
 use tokio::net::{TcpStream, UnixStream};
@@ -38,6 +39,12 @@ pub(crate) enum RequestError {
     NoAnswer,
     #[error("it does not speak HTTP; its answer starts with {}", quoted(.0))]
     NotHttp(String),
+    /// The request was sent.
+    #[error("its answer ended before its end: {0}")]
+    Incomplete(&'static str),
+    /// The request was sent.
+    #[error("its answer is longer than {0}")]
+    TooLong(ByteSize),
 }
 
 impl RequestError {
@@ -90,17 +97,39 @@ pub(super) async fn request_watched(
     }
 }
 
+/// Sends a request, with `body` where there is one, and reads its answer to the end. Returns the status code. The caller bounds the
+/// time.
+pub(super) async fn request_whole(
+    endpoint: &Endpoint,
+    path: &str,
+    body: Option<&str>,
+) -> Result<u16, RequestError> {
+    if let Some(address) = endpoint.address() {
+        let stream = TcpStream::connect(address).await.map_err(RequestError::NoConnection)?;
+        whole::exchange(stream, &address.to_string(), path, body).await
+    } else {
+        let socket = endpoint.socket.as_deref().unwrap_or(Path::new(""));
+        let stream = UnixStream::connect(socket).await.map_err(RequestError::NoConnection)?;
+        whole::exchange(stream, "localhost", path, body).await
+    }
+}
+
+/// The head of a request; `about` are the lines about its body.
+fn head(method: &str, host: &str, path: &str, about: &str) -> String {
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    format!(
+        "{method} {slash}{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: majordomo\r\nAccept: */*\r\n{about}Connection: close\r\n\r\n"
+    )
+}
+
 async fn exchange(
     mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     method: &str,
     host: &str,
     path: &str,
 ) -> Result<u16, RequestError> {
-    let slash = if path.starts_with('/') { "" } else { "/" };
-    let length = if method == "GET" { "" } else { "Content-Length: 0\r\n" };
-    let request = format!(
-        "{method} {slash}{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: majordomo\r\nAccept: */*\r\n{length}Connection: close\r\n\r\n"
-    );
+    let about = if method == "GET" { "" } else { "Content-Length: 0\r\n" };
+    let request = head(method, host, path, about);
     stream.write_all(request.as_bytes()).await.map_err(RequestError::NotSent)?;
     let mut answer = Vec::with_capacity(MAX_STATUS_LINE);
     let mut start = (&mut stream).take(MAX_STATUS_LINE as u64);
@@ -113,7 +142,11 @@ async fn exchange(
         return Err(RequestError::NoAnswer);
     }
     tokio::spawn(read_rest(stream));
-    parse_status(&answer).ok_or_else(|| {
+    status_of(&answer)
+}
+
+fn status_of(answer: &[u8]) -> Result<u16, RequestError> {
+    parse_status(answer).ok_or_else(|| {
         let start = &answer[..answer.len().min(40)];
         RequestError::NotHttp(String::from_utf8_lossy(start).into_owned())
     })

@@ -11,12 +11,12 @@ use majordomo_memory::{LimitChoice, MemoryCgroup};
 use majordomo_registry::{ReadySpec, StdinMode};
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::bound::{Bound, Limits};
 use super::command::Commands;
-use super::error::Advice;
+use super::heard::Heard;
 use super::phase::{Order, Phase};
 use super::prepare::{self, Prepared};
 use super::spawn::{self, Leader};
@@ -24,10 +24,10 @@ use super::stepping::Stepping;
 use super::stop_request::StopRequest;
 use super::strays::Subreaper;
 use super::supervise::Supervisor;
-use super::{Exit, ProcessError, RunningProcess, StartContext, Tail, ready};
+use super::{Endpoint, ProcessError, RunningProcess, StartContext, Tail, ready, warm_up};
 use crate::cancel::next_order;
 use crate::guard::{Announced, GO, Guard};
-use crate::logs::{LogStream, Watch, pump};
+use crate::logs::{LogStream, pump};
 use crate::proctable::ProcessTable;
 use crate::stdio::{Calls, Tap};
 
@@ -201,6 +201,18 @@ impl ProcessLoader {
                 }
             }
         };
+        let calls = process.calls.clone();
+        let up = async {
+            let host = ready.await;
+            ctx.clock.reached(LoadStage::Ready);
+            if let Some(request) = &ctx.spec.warm_up {
+                let endpoint = Endpoint { host, ..endpoint.clone() };
+                let answered = warm_up::ask(request, &endpoint, calls.as_ref()).await;
+                answered.map_err(|why| (request.how.to_string(), why))?;
+                ctx.clock.reached(LoadStage::WarmUp);
+            }
+            Ok::<_, (String, String)>(host)
+        };
         let tail = |lines| {
             let all = ctx.logs.since(first_line, usize::MAX).lines;
             let own = all.iter().filter(|l| l.stream != LogStream::Manager);
@@ -229,7 +241,7 @@ impl ProcessLoader {
                         Err(ProcessError::PortTaken { component, port, tail }.into())
                     }
                     // It was ready before it ended, whichever was seen first here.
-                    (false, _) if heard.saw_ready_text(&ctx.spec.ready) => {
+                    (false, _) if ctx.spec.warm_up.is_none() && heard.saw_ready_text(&ctx.spec.ready) => {
                         ctx.clock.reached(LoadStage::Ready);
                         ctx.logs.push(LogStream::Manager, &format!("ready, process {}", process_group.pgid));
                         Ok(process)
@@ -258,12 +270,19 @@ impl ProcessLoader {
                 Err(ProcessError::Cancelled { component: component() }.into())
             }
             never = sample_again_and_again(&process) => match never {},
-            host = ready => {
-                ctx.clock.reached(LoadStage::Ready);
-                process.endpoint.host = host;
-                ctx.logs.push(LogStream::Manager, &format!("ready, process {}", process_group.pgid));
-                Ok(process)
-            }
+            outcome = up => match outcome {
+                Err((request, why)) => {
+                    process.kill();
+                    process.wait_down().await?;
+                    let (component, tail) = (component(), tail(TAIL_LINES));
+                    Err(ProcessError::WarmUp { component, program, request, why, tail }.into())
+                }
+                Ok(host) => {
+                    process.endpoint.host = host;
+                    ctx.logs.push(LogStream::Manager, &format!("ready, process {}", process_group.pgid));
+                    Ok(process)
+                }
+            },
             () = tokio::time::sleep_until(until) => {
                 process.kill();
                 process.wait_down().await?;
@@ -271,7 +290,7 @@ impl ProcessLoader {
                     component: component(),
                     program,
                     deadline: ctx.deadline,
-                    waited_for: ready::words(&ctx.spec.ready, &endpoint),
+                    waited_for: waited_for(ctx, &endpoint),
                     tail: tail(TAIL_LINES),
                     advice: heard.advice(&ctx.spec.ready, None),
                 }.into())
@@ -309,7 +328,7 @@ impl ProcessLoader {
         ctx: &StartContext,
         (mut leader, announced): (Leader, Announced),
         bound: Bound,
-        endpoint: &super::Endpoint,
+        endpoint: &Endpoint,
         commands: Commands,
         stop_request: Option<StopRequest>,
     ) -> std::io::Result<(RunningProcess, Heard)> {
@@ -390,43 +409,12 @@ impl ProcessLoader {
     }
 }
 
-/// Where the text of readiness by standard output was seen.
-struct Heard {
-    stdout: oneshot::Receiver<()>,
-    stderr: oneshot::Receiver<()>,
-    /// The line of the protocol that reports readiness.
-    line: Option<oneshot::Receiver<()>>,
-}
-
-impl Heard {
-    /// The watches of standard output and standard error; none for other readiness.
-    fn watch(how: &ReadySpec, line: Option<oneshot::Receiver<()>>) -> ([Option<Watch>; 2], Self) {
-        let needle = match how {
-            ReadySpec::Stdout(needle) => Some(needle.as_str()),
-            _ => None,
-        };
-        let ((out, stdout), (err, stderr)) =
-            (Watch::new(needle.unwrap_or_default()), Watch::new(needle.unwrap_or_default()));
-        let watches = [out, err].map(|w| needle.is_some().then_some(w));
-        (watches, Self { stdout, stderr, line })
-    }
-
-    /// Whether the text that means readiness was on standard output and is not reported yet.
-    fn saw_ready_text(&mut self, how: &ReadySpec) -> bool {
-        match how {
-            ReadySpec::Stdout(_) => self.stdout.try_recv() == Ok(()),
-            ReadySpec::Line => self.line.as_mut().is_some_and(|line| line.try_recv() == Ok(())),
-            _ => false,
-        }
-    }
-
-    /// Advice for the owner of the configuration about a program that did not get ready.
-    fn advice(&mut self, how: &ReadySpec, exit: Option<Exit>) -> Box<Advice> {
-        let on_stderr = match how {
-            ReadySpec::Stdout(text) if self.stderr.try_recv() == Ok(()) => Some(text.clone()),
-            _ => None,
-        };
-        Box::new(Advice { on_stderr, ended_at_once: exit == Some(Exit::Code(0)) })
+/// The condition that a program has not met, in words.
+fn waited_for(ctx: &StartContext, endpoint: &Endpoint) -> String {
+    let was_ready = ctx.clock.stages().iter().any(|(stage, _)| *stage == LoadStage::Ready);
+    match &ctx.spec.warm_up {
+        Some(warm_up) if was_ready => format!("the answer to its warm_up request, {}", warm_up.how),
+        _ => ready::words(&ctx.spec.ready, endpoint),
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use majordomo_core::{ComponentId, Loopback};
 use majordomo_registry::template::{self, Piece, PlaceHolder};
 use majordomo_registry::{
-    ProcessSpec, StepRequest, StepSpec, StopSpec, TrimSpec, environment_variable,
+    ProcessSpec, StepRequest, StepSpec, StopSpec, TrimSpec, WarmUpRequest, environment_variable,
 };
 
 use super::resolve::{self, Places};
@@ -139,8 +139,11 @@ fn check(component: &ComponentId, spec: &ProcessSpec) -> Result<(), ProcessError
     let posts = |step: &Option<Box<StepSpec>>| {
         step.as_ref().is_some_and(|step| matches!(step.how, StepRequest::Http(_)))
     };
+    let warm_up = spec.warm_up.as_ref().map(|warm_up| &warm_up.how);
+    let asks_warm_up = matches!(warm_up, Some(WarmUpRequest::Http { .. }));
     let connecting = [
         ("readiness", ready::needs_endpoint(&spec.ready)),
+        ("warm_up", asks_warm_up),
         ("probe", spec.probe.is_some()),
         ("trim", matches!(spec.trim, Some(TrimSpec::Http(_)))),
         ("sleep", posts(&spec.sleep)),

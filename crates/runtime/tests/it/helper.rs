@@ -167,6 +167,8 @@ pub(crate) fn main(words: &[String]) -> ExitCode {
                 }
             }
         }
+        // Answers GET of /health with 200, and says every other request and answers it as `how` says.
+        ["warms", port, how] => crate::warming::server(port, how),
         ["sleeper", port, sleep, wake, more @ ..] => {
             crate::sleeper::server(port, [sleep, wake], more == ["saves"])
         }

@@ -21,6 +21,7 @@ mod sleeping;
 mod state;
 mod stopping;
 mod support;
+mod warming;
 
 fn main() -> ExitCode {
     if let Some(code) = majordomo_runtime::guard::hidden_main(std::env::args_os().skip(1)) {
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
     calls::tests(&mut tests);
     stopping::tests(&mut tests);
     sleeping::tests(&mut tests);
+    warming::tests(&mut tests);
     guard::tests(&mut tests);
     footprint::tests(&mut tests);
     #[cfg(target_os = "linux")]

@@ -1,11 +1,13 @@
 //! Commands, plans, and what an operator asks for.
 #![expect(missing_docs, reason = "members that say all by their names have no comment")]
 
-use majordomo::{ByteSize, ComponentId, Confidence, Priority};
+use std::time::Duration;
+
+use majordomo::{ByteSize, ComponentId, ComponentState, Confidence, Priority, Rung};
 use serde::{Deserialize, Serialize};
 
 use super::json::{object, whole};
-use super::{Lease, LeaseTerms, Leased, ms};
+use super::{Lease, LeaseTerms, Leased, State, ms};
 use crate::problem::Problem;
 
 /// `POST /v1/commands`.
@@ -221,7 +223,10 @@ pub struct PlanLoad {
     /// How much of `bytes` is more than the budget has: then its load runs alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beyond: Option<ByteSize>,
-    /// How long that takes, learned or declared.
+    /// Where it starts from, if it is woken instead of loaded: `paged` or `asleep`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<State>,
+    /// How long that takes from there, learned or declared.
     pub load_time_ms: f64,
     /// The wave in which it loads, from 0.
     pub wave: usize,
@@ -247,6 +252,9 @@ impl From<&majordomo::PoolMemory> for PoolBytes {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlanEviction {
     pub component: ComponentId,
+    /// Where it would be left, if it is parked instead of unloaded: `paged` or `asleep`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<State>,
     /// The bytes that it would free in its pool.
     pub bytes: ByteSize,
     /// Declared bytes that it would free in other pools.
@@ -254,6 +262,11 @@ pub struct PlanEviction {
     pub apart: Vec<PoolBytes>,
     /// It is evicted because it conflicts.
     pub conflict: bool,
+}
+
+/// The state of a component that is parked at a rung; none where it is gone.
+fn rest(rung: Rung) -> Option<State> {
+    rung.is_parked().then(|| ComponentState::Down(rung).into())
 }
 
 /// The plan for a demand, as it would be made now.
@@ -280,8 +293,11 @@ pub struct Plan {
     /// Components that would be left out of a command, so that the others can be granted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
-    /// How long the loads would take.
+    /// How long the parks and the loads would take.
     pub wait_ms: f64,
+    /// How much of `wait_ms` are parks that free the memory for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parking_ms: Option<f64>,
 }
 
 impl From<&majordomo::Plan> for Plan {
@@ -300,6 +316,7 @@ impl From<&majordomo::Plan> for Plan {
                     settled: Some(l.settled),
                     apart: l.apart.iter().map(PoolBytes::from).collect(),
                     beyond: (l.beyond > ByteSize::ZERO).then_some(l.beyond),
+                    from: rest(l.from),
                     load_time_ms: ms(l.load_time),
                     wave: l.wave,
                     under_way: l.under_way,
@@ -310,6 +327,7 @@ impl From<&majordomo::Plan> for Plan {
                 .iter()
                 .map(|e| PlanEviction {
                     component: e.component.clone(),
+                    to: rest(e.to),
                     bytes: e.bytes,
                     apart: e.apart.iter().map(PoolBytes::from).collect(),
                     conflict: e.conflict,
@@ -319,6 +337,7 @@ impl From<&majordomo::Plan> for Plan {
             refusal: plan.refusal.as_ref().map(Problem::from),
             left_out: plan.left_out.iter().map(LeftOut::from).collect(),
             wait_ms: ms(plan.wait),
+            parking_ms: (plan.parking > Duration::ZERO).then(|| ms(plan.parking)),
         }
     }
 }

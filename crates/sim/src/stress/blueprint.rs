@@ -102,6 +102,7 @@ fn spec(i: usize, n: usize, rng: &mut Rng) -> ComponentSpec {
     s.pinned = rng.chance(0.04);
     s.max_leases = rng.chance(0.15).then(|| rng.between(1, 3) as u32);
     s.idle_timeout = rng.chance(0.3).then(|| rng.millis(500, 120_000));
+    s.idle_park = rng.chance(0.3).then(|| rng.millis(200, 60_000));
     s.load_deadline = rng.chance(0.5).then(|| s.load_time * 4 + rng.millis(100, 5000));
     s.stop_deadline = rng.chance(0.5).then(|| rng.millis(50, 4000));
     s.restart = *rng.pick(&[
@@ -235,6 +236,7 @@ impl Blueprint {
                     s.memory = s.memory.scaled(factor);
                     s.memory_in.values_mut().for_each(|bytes| *bytes = bytes.scaled(factor));
                     s.idle_timeout = rng.chance(0.5).then(|| rng.millis(500, 60_000));
+                    s.idle_park = rng.chance(0.5).then(|| rng.millis(200, 30_000));
                     s.max_leases = rng.chance(0.3).then(|| rng.between(1, 3) as u32);
                 }
             }

@@ -161,7 +161,8 @@ fn cause_after(cause: &Cause) -> Option<Cause> {
         Cause::Replaced => Cause::Pressure { level: PressureLevel::High },
         Cause::Pressure { .. } => Cause::Overdraft,
         Cause::Overdraft => Cause::Idle,
-        Cause::Idle => {
+        Cause::Idle => Cause::IdlePark,
+        Cause::IdlePark => {
             Cause::DependencyLost { component: ComponentId::new("c").ok()?, why: text() }
         }
         Cause::DependencyLost { component, .. } => {

@@ -9,7 +9,7 @@ use majordomo_core::{ByteSize, ComponentId, ParkChoice, Priority};
 use super::protocol::{ProtocolDraft, stdio};
 use super::requests::{
     ExternalDraft, MAX_FAILURES, ProbeDraft, StepDraft, StopDraft, TrimDraft, WHILE_LEASED,
-    failures, while_leased,
+    WarmUpDraft, failures, while_leased,
 };
 use super::{Key, Kind, LONGEST, MS, Target, key};
 use crate::{
@@ -37,6 +37,7 @@ pub(crate) const LOADER_KEYS: [(&str, &[&str]); 4] = [
             "max_line",
             "call_deadline",
             "ready",
+            "warm_up",
             "probe",
             "exit_ok",
             "trim",
@@ -59,6 +60,7 @@ pub(crate) struct ComponentDraft {
     pub(crate) factory: Option<String>,
     pub(crate) process: ProcessSpec,
     pub(crate) protocol: ProtocolDraft,
+    pub(crate) warm_up: Option<WarmUpDraft>,
     pub(crate) probe: Option<ProbeDraft>,
     pub(crate) trim: Option<TrimDraft>,
     pub(crate) sleep: Option<StepDraft>,
@@ -82,6 +84,7 @@ impl ComponentDraft {
             factory: None,
             process: ProcessSpec::default(),
             protocol: ProtocolDraft::default(),
+            warm_up: None,
             probe: None,
             trim: None,
             sleep: None,
@@ -252,6 +255,17 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
             LONGEST,
             |s: &ComponentSpec| s.idle_timeout,
             |c, v| c.spec.idle_timeout = Some(v)
+        )
+    ),
+    key!(
+        "idle_park",
+        "",
+        "Park in the background after this long without use, where the machine offers a rung and `park` allows it; without it, only when memory is needed. A park that is not possible is tried again after pauses that double, up to an hour. `idle_timeout` unloads a parked component as well.",
+        Kind::Duration(
+            MS,
+            LONGEST,
+            |s: &ComponentSpec| s.idle_park,
+            |c, v| c.spec.idle_park = Some(v)
         )
     ),
     key!(
@@ -446,6 +460,12 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         "\"started\"",
         "`process`: when the program counts as ready. `\"started\"`, `{ stdout = \"part of a line\" }` (standard output only; the line need not have ended), `\"connect\"` (to `{port}` or `{socket}`), `{ http = \"/path\" }` (answers 200), `\"line\"` (the line `{\"ready\":true}`; the default with `protocol = \"stdio\"`, and only there).",
         Kind::Ready(|c, v| c.protocol.ready = Some(v))
+    ),
+    key!(
+        "warm_up",
+        "",
+        "`process`: a request that is answered before the program counts as ready, so that its first client does not wait for what the first request makes the program do; see below.",
+        Kind::WarmUp(|c, v| c.warm_up = Some(v))
     ),
     key!(
         "probe",

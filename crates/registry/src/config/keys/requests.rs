@@ -1,11 +1,11 @@
-//! Rows of the requests to a program: `probe`, `trim` and `ready`.
+//! Rows of the requests to a program: `ready`, `warm_up`, `probe`, `trim`, `sleep`, `wake` and `stop`.
 
 use std::time::Duration;
 
 use super::{Key, Kind, LONGEST, MS, Target, key};
 use crate::{
     ExternalSpec, ProbeRule, ProbeSpec, ReadySpec, ServiceRequest, StepRequest, StepSpec,
-    StopSignal, StopSpec, TrimSignal, TrimSpec, WhileLeased,
+    StopSignal, StopSpec, TrimSignal, TrimSpec, WarmUpRequest, WarmUpSpec, WhileLeased,
 };
 
 /// The largest number of failed probes in a row that a rule may state.
@@ -318,3 +318,60 @@ pub(crate) const READY: &[Key<ReadyDraft>] = &[
 
 /// The words that `ready` may be.
 pub(crate) const READY_WORDS: &[&str] = &["started", "connect", "line"];
+
+/// The content of `warm_up`.
+#[derive(Debug, Default)]
+pub(crate) struct WarmUpDraft {
+    pub(crate) http: Option<String>,
+    pub(crate) body: Option<String>,
+    pub(crate) call: Option<String>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Target for WarmUpDraft {
+    type Spec = WarmUpSpec;
+}
+
+impl WarmUpDraft {
+    /// None unless exactly one of `http` and `call` is given, `body` with `http` alone. Without a timeout, the default, or
+    /// `load_deadline` where that is shorter.
+    pub(crate) fn finish(self, load_deadline: Option<Duration>) -> Option<WarmUpSpec> {
+        let how = match (self.http, self.body, self.call) {
+            (Some(path), body, None) => WarmUpRequest::Http { path, body },
+            (None, None, Some(text)) => WarmUpRequest::Call(text),
+            _ => return None,
+        };
+        let default = load_deadline.map_or(WarmUpSpec::TIMEOUT, |d| d.min(WarmUpSpec::TIMEOUT));
+        Some(WarmUpSpec { how, timeout: self.timeout.unwrap_or(default) })
+    }
+}
+
+/// The keys of a warm-up request of which exactly one is stated.
+pub(crate) const WARM_UP_WAYS: [&str; 2] = ["http", "call"];
+
+pub(crate) const WARM_UP: &[Key<WarmUpDraft>] = &[
+    key!(
+        "http",
+        "",
+        "A path on `{port}` or `{socket}`, requested with `GET`, or with `POST` where there is a `body`; it answers 2xx.",
+        Kind::Name(|w, v| w.http = Some(v))
+    ),
+    key!(
+        "body",
+        "",
+        "The body of the request by `http`: sent as `application/json` where it is a JSON object or list, else as `text/plain`.",
+        Kind::Text(|w, v| w.body = Some(v))
+    ),
+    key!(
+        "call",
+        "",
+        "`protocol = \"stdio\"`: the text of a call, which is answered without an error.",
+        Kind::Text(|w, v| w.call = Some(v))
+    ),
+    key!(
+        "timeout",
+        "\"30s\"",
+        "A request that takes longer has failed. It is a part of the load, which ends within `load_deadline`; where that is shorter than the default, without it `load_deadline`.",
+        Kind::Duration(MS, LONGEST, |w: &WarmUpSpec| Some(w.timeout), |w, v| w.timeout = Some(v))
+    ),
+];

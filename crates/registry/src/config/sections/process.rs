@@ -29,6 +29,15 @@ pub(super) fn finish(
         report.error("missing-key", &member.key_span, message, help);
     }
     protocol::finish(report, member, std::mem::take(&mut draft.protocol), &mut process);
+    if let Some(warm_up) = draft.warm_up.take() {
+        let span = node.get("warm_up").map_or(&member.key_span, |m| &m.node.span);
+        process.warm_up = warm_up.finish(draft.spec.load_deadline).map(Box::new);
+        if process.warm_up.is_none() {
+            let message = "warm_up needs either http, with or without body, or call".to_owned();
+            let help = "such as { http = \"/answer\", body = \"hello\" } or { call = \"hello\" }";
+            report.error("bad-value", span, message, Some(help.to_owned()));
+        }
+    }
     if let Some(draft) = draft.probe.take() {
         let span = node.get("probe").map_or(&member.key_span, |m| &m.node.span);
         let sound = node.get("probe").is_some_and(|m| matches!(m.node.value, Value::Table(_)));
