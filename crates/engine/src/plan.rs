@@ -122,6 +122,8 @@ impl Engine {
         let verdict = self.admission().admit(ask, &leased, now);
         plan.ready =
             closure.iter().copied().filter(|k| self.state(*k) == ComponentState::Ready).collect();
+        let mut awaited = closure.clone();
+        plan.parking = self.time_to_park(&[], &awaited, now);
         match verdict {
             Verdict::Refuse(refusal) => plan.refusal = Some(refusal),
             Verdict::Blocked { holders, .. } => plan.holders = holders,
@@ -132,17 +134,20 @@ impl Engine {
             Verdict::Ready => {}
             Verdict::Start(Admitted { victims, replaced, awaits, overloads, .. }) => {
                 beyond = overloads;
-                let awaited: Vec<_> = closure.iter().chain(&awaits).copied().collect();
+                awaited.extend(awaits);
                 plan.parking = self.time_to_park(&victims, &awaited, now);
-                plan.wait = plan.parking;
                 plan.evictions = victims
                     .into_iter()
                     .map(|victim| self.planned_eviction(victim, &replaced))
                     .collect();
             }
         }
-        if plan.refusal.is_none() {
-            self.plan_loads(&closure, &beyond, &mut plan);
+        match plan.refusal {
+            None => {
+                plan.wait += plan.parking;
+                self.plan_loads(&closure, &beyond, &mut plan);
+            }
+            Some(_) => plan.parking = Duration::ZERO,
         }
         plan
     }

@@ -24,6 +24,21 @@ fn rig(specs: Vec<ComponentSpec>, swap_mib: u64) -> Rig {
     rig
 }
 
+/// Waits until a component begins to be parked; asserts that this takes so many seconds.
+fn parks_after(rig: &mut Rig, name: &str, expected: f64) {
+    let began = rig.now;
+    while rig.state(name) != "parking" {
+        rig.wait(seconds(0.5));
+        let waited = rig.now.since(began);
+        assert!(
+            waited <= seconds(expected + 0.5),
+            "{name} is {} after {waited:?}",
+            rig.state(name)
+        );
+    }
+    assert!(rig.now.since(began) >= seconds(expected), "{name} is parked early");
+}
+
 fn cause(rig: &Rig, name: &str) -> String {
     let e = rig.engine.scheduler().entry(rig.key(name));
     e.cause().map(ToString::to_string).unwrap_or_default()
@@ -34,9 +49,7 @@ fn unused_component_is_parked_in_the_background_after_its_idle_park() {
     let mut rig = rig(vec![idle("a"), spec("b")], 500);
     rig.wait(seconds(IDLE_PARK - 2.0));
     rig.used("a");
-    rig.wait(seconds(IDLE_PARK - 1.0));
-    assert_eq!(rig.state("a"), "ready", "its last use was less than its idle_park ago");
-    rig.wait(seconds(2.0));
+    parks_after(&mut rig, "a", IDLE_PARK);
     assert_eq!(rig.states(&["a", "b"]), ["parking", "ready"]);
     assert_eq!(cause(&rig, "a"), "it was not used for its idle_park");
     rig.parked("a");
@@ -46,8 +59,7 @@ fn unused_component_is_parked_in_the_background_after_its_idle_park() {
     rig.woken("a");
     assert_eq!(rig.answered(waiter), "granted");
     rig.give_back("a");
-    rig.wait(seconds(IDLE_PARK + 1.0));
-    assert_eq!(rig.state("a"), "parking", "once more");
+    parks_after(&mut rig, "a", IDLE_PARK);
 }
 
 #[test]
@@ -64,16 +76,18 @@ fn components_that_are_kept_are_not_parked_for_want_of_use() {
     rig.wait(seconds(10.0 * IDLE_PARK));
     assert_eq!(rig.states(&["core", "pinned", "leased", "operator"]), ["ready"; 4]);
     rig.give_back("leased");
-    rig.wait(seconds(IDLE_PARK + 1.0));
-    assert_eq!(rig.state("leased"), "parking", "its time began again while it was leased");
+    // Its time began again while it was leased.
+    let due = rig.engine.next_wakeup().map_or(0.0, |at| at.since(rig.now).as_secs_f64());
+    assert!(due > 1.0 && due <= IDLE_PARK, "{due}");
+    parks_after(&mut rig, "leased", due.floor());
 }
 
 #[test]
 fn idle_provider_is_parked_once_its_dependents_are() {
     let needs_p = |s: &mut ComponentSpec| s.dependencies = vec![id("p")];
     let mut rig = rig(vec![idle("p"), with(idle("d"), needs_p)], 500);
-    rig.wait(seconds(IDLE_PARK + 2.0));
-    assert_eq!(rig.states(&["p", "d"]), ["ready", "parking"]);
+    parks_after(&mut rig, "d", IDLE_PARK);
+    assert_eq!(rig.state("p"), "ready");
     rig.parked("d");
     assert_eq!(rig.states(&["p", "d"]), ["parking", "paged"]);
     rig.parked("p");
@@ -93,21 +107,21 @@ fn idle_components_are_parked_one_at_a_time_and_not_while_a_demand_loads() {
     let mut rig = rig(specs, 500);
     rig.operator("c", OperatorAction::Unload { force: false });
     rig.settle();
-    rig.wait(seconds(IDLE_PARK - 2.0));
+    rig.wait(seconds(IDLE_PARK - 3.0));
     rig.demand(&["c"]);
     rig.wait(seconds(5.0));
     assert_eq!(rig.states(&["a", "b"]), ["ready", "ready"], "a demand loads");
     rig.loaded("c");
     let parking = |rig: &Rig| {
-        let states = rig.states(&["a", "b"]);
-        states.into_iter().filter(|state| *state == "parking").count()
+        let names = ["a", "b"].into_iter();
+        names.filter(|name| rig.state(name) == "parking").collect::<Vec<_>>()
     };
-    assert_eq!(parking(&rig), 1);
+    let first = parking(&rig);
+    assert_eq!(first.len(), 1);
     rig.wait(seconds(0.5));
-    assert_eq!(parking(&rig), 1, "the other waits");
-    rig.end_step("a", true);
-    rig.end_step("b", true);
-    assert_eq!(parking(&rig), 1);
+    assert_eq!(parking(&rig), first, "the other waits");
+    rig.parked(first[0]);
+    assert_eq!(parking(&rig).len(), 1);
 }
 
 #[test]
@@ -125,8 +139,7 @@ fn refused_idle_park_is_tried_again_after_pauses_that_double() {
     assert!(tries.windows(3).all(|t| t[2].since(t[0]) >= seconds(IDLE_PARK)), "{tries:?}");
     rig.offer_paged(&["a"], 500);
     rig.used("a");
-    rig.wait(seconds(IDLE_PARK + 1.0));
-    assert_eq!(rig.state("a"), "parking", "a use ends the pauses");
+    parks_after(&mut rig, "a", IDLE_PARK);
 }
 
 #[test]
@@ -136,26 +149,23 @@ fn component_woken_without_a_use_is_parked_again_only_after_a_longer_time() {
     let mut rig = Rig::with_pools(vec![idle("a")], Vec::new(), 1000, config);
     rig.offer_paged(&["a"], 500);
     rig.make_ready("a");
-    rig.wait(seconds(IDLE_PARK + 1.0));
+    parks_after(&mut rig, "a", IDLE_PARK);
     rig.parked("a");
     let key = rig.key("a");
     rig.hint(key);
     rig.woken("a");
-    rig.wait(seconds(IDLE_PARK + 1.0));
-    assert_eq!(rig.state("a"), "ready");
-    rig.wait(seconds(IDLE_PARK));
-    assert_eq!(rig.state("a"), "parking");
+    parks_after(&mut rig, "a", 2.0 * IDLE_PARK);
 }
 
 #[test]
 fn idle_timeout_unloads_a_component_that_was_parked_for_want_of_use() {
     let specs = vec![with(idle("a"), |s| s.idle_timeout = Some(seconds(300.0)))];
     let mut rig = rig(specs, 500);
-    rig.wait(seconds(IDLE_PARK + 1.0));
+    parks_after(&mut rig, "a", IDLE_PARK);
     rig.parked("a");
-    rig.wait(seconds(200.0));
+    rig.wait(seconds(300.0 - IDLE_PARK - 1.0));
     assert_eq!(rig.state("a"), "paged");
-    rig.wait(seconds(100.0));
+    rig.wait(seconds(2.0));
     assert_eq!(rig.state("a"), "unloading");
 }
 

@@ -35,6 +35,13 @@ fn allows(schema: &Value, value: &Value) -> bool {
         "required" => value.as_object().is_none_or(|v| {
             expected.as_array().unwrap().iter().all(|k| v.contains_key(k.as_str().unwrap()))
         }),
+        "dependencies" => value.as_object().is_none_or(|v| {
+            let needs =
+                expected.as_object().unwrap().iter().filter(|(key, _)| v.contains_key(*key));
+            needs
+                .flat_map(|(_, keys)| keys.as_array().unwrap())
+                .all(|k| v.contains_key(k.as_str().unwrap()))
+        }),
         "minProperties" => {
             value.as_object().is_none_or(|v| v.len() as u64 >= expected.as_u64().unwrap())
         }
