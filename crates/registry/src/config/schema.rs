@@ -201,7 +201,7 @@ fn kind<T: Target>(kind: &Kind<T>) -> Value {
         Kind::Step(_) => table_of_ways(STEP, &STEP_WAYS),
         Kind::WarmUp(_) => {
             let mut warm_up = table_of_ways(WARM_UP, &WARM_UP_WAYS);
-            warm_up["dependencies"] = json!({ "body": ["http"] });
+            warm_up["dependentRequired"] = json!({ "body": ["http"] });
             warm_up
         }
         Kind::Stop(_) => one_of(STOP),

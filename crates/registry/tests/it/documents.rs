@@ -35,7 +35,7 @@ fn allows(schema: &Value, value: &Value) -> bool {
         "required" => value.as_object().is_none_or(|v| {
             expected.as_array().unwrap().iter().all(|k| v.contains_key(k.as_str().unwrap()))
         }),
-        "dependencies" => value.as_object().is_none_or(|v| {
+        "dependentRequired" => value.as_object().is_none_or(|v| {
             let needs =
                 expected.as_object().unwrap().iter().filter(|(key, _)| v.contains_key(*key));
             needs

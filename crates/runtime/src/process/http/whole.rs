@@ -156,7 +156,8 @@ mod tests {
         check(&format!("{chunked}a\r\n0123456789\r\n"), Err(&body)).await;
         check("HTTP/1.1 200 OK\r\nContent-Len", Err(&head)).await;
         check("", Err("it closed the connection without an answer")).await;
-        check("-ERR\r\n", Err("it does not speak HTTP; its answer starts with '-ERR\\r\\n'")).await;
+        check("-ERR\r\n", Err("it does not speak HTTP; its answer starts with \"-ERR\\r\\n\""))
+            .await;
     }
 
     #[tokio::test]
