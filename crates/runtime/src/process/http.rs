@@ -4,18 +4,20 @@
 //! The rest is read and dropped within bounds: a program may write its answer in parts, and a connection that is closed between them
 //! would fail its write, or end it by SIGPIPE. Only a request to warm up waits for the rest.
 
+mod message;
 mod whole;
 
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, quoted};
 use majordomo_registry::ServiceUrl;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
+pub(crate) use self::message::RequestError;
+use self::message::{head, status_of};
 use super::Endpoint;
 
 const MAX_STATUS_LINE: usize = 1024;
@@ -23,36 +25,6 @@ const MAX_STATUS_LINE: usize = 1024;
 const MAX_REST: u64 = 64 << 10;
 /// The program has so long to write them.
 const REST_DEADLINE: Duration = Duration::from_secs(2);
-
-/// Why a request has no status.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RequestError {
-    #[error("it takes no connection: {0}")]
-    NoConnection(io::Error),
-    #[error("it cannot be written to: {0}")]
-    NotSent(io::Error),
-    /// The request was sent.
-    #[error("its answer cannot be read: {0}")]
-    Unread(io::Error),
-    /// The request was sent.
-    #[error("it closed the connection without an answer")]
-    NoAnswer,
-    #[error("it does not speak HTTP; its answer starts with {}", quoted(.0))]
-    NotHttp(String),
-    /// The request was sent.
-    #[error("its answer ended before its end: {0}")]
-    Incomplete(&'static str),
-    /// The request was sent.
-    #[error("its answer is longer than {0}")]
-    TooLong(ByteSize),
-}
-
-impl RequestError {
-    /// Whether the program may act on the request.
-    pub(crate) const fn was_sent(&self) -> bool {
-        !matches!(self, Self::NoConnection(_) | Self::NotSent(_))
-    }
-}
 
 /// Sends a request to a service and returns the status code of the answer. The caller bounds the time.
 pub(crate) async fn request_to(
@@ -114,14 +86,6 @@ pub(super) async fn request_whole(
     }
 }
 
-/// The head of a request; `about` are the lines about its body.
-fn head(method: &str, host: &str, path: &str, about: &str) -> String {
-    let slash = if path.starts_with('/') { "" } else { "/" };
-    format!(
-        "{method} {slash}{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: majordomo\r\nAccept: */*\r\n{about}Connection: close\r\n\r\n"
-    )
-}
-
 async fn exchange(
     mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     method: &str,
@@ -145,40 +109,9 @@ async fn exchange(
     status_of(&answer)
 }
 
-fn status_of(answer: &[u8]) -> Result<u16, RequestError> {
-    parse_status(answer).ok_or_else(|| {
-        let start = &answer[..answer.len().min(40)];
-        RequestError::NotHttp(String::from_utf8_lossy(start).into_owned())
-    })
-}
-
 /// Reads the rest of an answer, and closes the connection.
 async fn read_rest(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     // A program that would wait for another request sees that there is none.
     let _ = stream.shutdown().await;
     let _ = timeout(REST_DEADLINE, copy(&mut stream.take(MAX_REST), &mut sink())).await;
-}
-
-fn parse_status(answer: &[u8]) -> Option<u16> {
-    let line = std::str::from_utf8(answer.split(|b| *b == b'\n').next()?).ok()?;
-    let mut words = line.split_ascii_whitespace();
-    words.next()?.strip_prefix("HTTP/1.")?;
-    words.next()?.parse().ok().filter(|code| (100..600).contains(code))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn status_lines() {
-        let check =
-            |answer: &str, want| assert_eq!(parse_status(answer.as_bytes()), want, "{answer:?}");
-        check("HTTP/1.1 200 OK\r\nX: y\r\n", Some(200));
-        check("HTTP/1.0 503 \r\n", Some(503));
-        check("HTTP/1.1 200", Some(200));
-        check("HTTP/1.1 99 x\r\n", None);
-        check("-ERR unknown command 'GET'\r\n", None);
-        check("", None);
-    }
 }

@@ -8,7 +8,7 @@ use tokio::io::{
     copy, sink,
 };
 
-use super::{RequestError, head, status_of};
+use super::message::{RequestError, head, status_of};
 
 /// An answer has at most so many bytes.
 const MOST: ByteSize = ByteSize::mib(64);
@@ -87,7 +87,7 @@ async fn read(mut answer: impl AsyncBufRead + Unpin) -> Result<u16, RequestError
     Ok(status)
 }
 
-/// What a line of the head says of the end.
+/// The end that a line of the head states.
 fn end_by(line: &str) -> Option<End> {
     let (name, value) = line.split_once(':')?;
     let value = value.trim();
