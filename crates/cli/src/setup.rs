@@ -23,7 +23,7 @@ pub(crate) fn run(part: &SetupPart, json: bool) -> anyhow::Result<ExitCode> {
         anyhow::bail!("swap is set up on Linux only; this system manages its swap by itself");
     }
     let machine = Machine::read(Path::new("/"))?;
-    let (script, yes) = match part {
+    let (mut script, yes) = match part {
         SetupPart::Swap { size, file, yes } => (swap_file::script(&machine, *size, file)?, *yes),
         SetupPart::Zram { size, yes } => (zram::script(&machine, *size)?, *yes),
     };
@@ -32,6 +32,9 @@ pub(crate) fn run(part: &SetupPart, json: bool) -> anyhow::Result<ExitCode> {
         return Ok(Exit::Failure.into());
     }
     if yes {
+        if let SetupPart::Swap { file, .. } = part {
+            swap_file::check_folder(file)?;
+        }
         script.run()?;
     }
     let swap = Swap::read(Path::new("/"))?;

@@ -2,9 +2,9 @@
 //!
 //! Decides by key alone: which files a component has, and which of their bytes are missing, is the shell's business.
 //! Nothing is booked. Invariants: no speculative read under memory pressure or beside a demanded load; no component is asked for
-//! again while its files are likely still cached.
+//! again speculatively while its files are likely still cached; the files of each demanded load are asked for once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use majordomo_core::{
@@ -16,8 +16,6 @@ use crate::Engine;
 
 /// Files that were read, or used by a component, this long ago are taken as still cached.
 const CACHED_FOR: Duration = Duration::from_secs(10 * 60);
-/// A speculative read takes no longer.
-const READ_WITHIN: Duration = Duration::from_secs(10);
 /// Files that were read ahead are useful when their component is loaded within this time.
 const USEFUL_FOR: Duration = Duration::from_secs(3600);
 /// Components whose files are read ahead after one command, with those that they need.
@@ -34,8 +32,10 @@ pub(crate) struct ReadAhead {
     open: BTreeMap<ComponentKey, Moment>,
     /// A command ended: its likely successors are looked at.
     due: bool,
-    /// Speculative reads may run.
-    running: bool,
+    /// Speculative reads that may run, or may have ended: no input reports their ends.
+    running: BTreeSet<ComponentKey>,
+    /// Members of demanded loads whose files were asked for.
+    demanded: BTreeSet<ComponentKey>,
     /// Decayed counts, which raise the floor.
     useful: f64,
     wasted: f64,
@@ -62,17 +62,14 @@ impl ReadAhead {
         }
     }
 
-    /// Speculative reads end; those that began just now have not read all. Whether any may run.
-    fn stop(&mut self, now: Moment) -> bool {
-        if !std::mem::take(&mut self.running) {
-            return false;
+    /// Speculative reads end. None of them is known to have read all, so their files are not taken as cached. Whether any may
+    /// run.
+    fn stop(&mut self) -> bool {
+        let running = std::mem::take(&mut self.running);
+        for key in running.iter().filter(|key| self.open.contains_key(key)) {
+            self.cached.remove(key);
         }
-        for (key, at) in &self.open {
-            if now.since(*at) < READ_WITHIN {
-                self.cached.remove(key);
-            }
-        }
-        true
+        !running.is_empty()
     }
 
     fn ended(&mut self, useful: bool) {
@@ -129,32 +126,34 @@ impl Engine {
         }
         let may_speculate = self.scheduler.pressure() == PressureLevel::Low
             && self.scheduler.transactions().all(|t| t.origin.is_speculative());
-        if !may_speculate && self.read_ahead.stop(step.now) {
+        if !may_speculate && self.read_ahead.stop() {
             step.push(Effect::StopReadAhead);
         }
-        for key in self.demanded_loads() {
-            self.read_files_of(key, false, step);
-        }
+        self.read_demanded_files(step);
         if due && may_speculate && self.config().speculation.enabled {
             self.read_ahead.expire(step.now);
             for key in self.likely_loads(step.now) {
-                self.read_files_of(key, true, step);
+                let (files, now) = (&mut self.read_ahead, step.now);
+                if !files.is_cached(key, now) {
+                    files.cached.insert(key, now);
+                    files.open.insert(key, now);
+                    files.running.insert(key);
+                    step.push(Effect::ReadAhead { key, speculative: true });
+                }
             }
         }
     }
 
-    fn read_files_of(&mut self, key: ComponentKey, speculative: bool, step: &mut Step<'_>) {
-        let now = step.now;
-        let files = &mut self.read_ahead;
-        if files.is_cached(key, now) {
-            return;
+    /// Whatever was read before: the shell sees what the cache still has, and an earlier read may have been cut short.
+    fn read_demanded_files(&mut self, step: &mut Step<'_>) {
+        let loads = self.demanded_loads();
+        let before = std::mem::take(&mut self.read_ahead.demanded);
+        for key in loads {
+            if self.read_ahead.demanded.insert(key) && !before.contains(&key) {
+                self.read_ahead.cached.insert(key, step.now);
+                step.push(Effect::ReadAhead { key, speculative: false });
+            }
         }
-        files.cached.insert(key, now);
-        if speculative {
-            files.open.insert(key, now);
-            files.running = true;
-        }
-        step.push(Effect::ReadAhead { key, speculative });
     }
 
     /// Members of demanded closures that are loaded from nothing, or wait for their providers or a lane.

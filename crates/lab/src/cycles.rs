@@ -110,6 +110,13 @@ impl Outcome {
         if self.rungs.falls > most {
             faults.push(format!("{} steps fell through to an unload", self.rungs.falls));
         }
+        let unloads = self.rungs.falls + self.loads;
+        if self.tally.cut > unloads {
+            faults.push(format!(
+                "{} requests over open connections were cut by {unloads} unloads at most",
+                self.tally.cut
+            ));
+        }
         faults.extend(self.growth.iter().map(ToString::to_string));
         if !self.orphans.is_empty() {
             faults.push(format!("still running: {}", self.orphans.join(", ")));

@@ -88,7 +88,7 @@ pub use source::{
 };
 #[cfg(target_os = "macos")]
 pub use source::{MacosSource, physical_footprint};
-pub use swap::{has_swap, written_to_swap};
+pub use swap::has_swap;
 pub use trim::{
     AllocatorUsage, TrimConfig, TrimDebounce, TrimOutcome, UnreturnedMeter, allocator_usage,
     bound_heaps, bound_retained, release_program, trim_allocator,

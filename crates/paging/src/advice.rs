@@ -24,18 +24,30 @@ pub(crate) enum Advice {
     WillNeed,
 }
 
-/// Advises about all ranges. Those that the kernel refuses (a mapping that is gone, locked or a device's) are skipped:
-/// the result of the advice is measured, not returned.
+/// Advises about all ranges, and returns the bytes of those that the kernel took. The others (a mapping that is gone,
+/// locked or a device's; all of them, where it does not know this advice) are skipped. The effect of the advice is measured.
 ///
 /// # Errors
 /// When the process has ended, or advice is not permitted or not known at all.
-pub(crate) fn advise(process: &Process, ranges: &[Range], advice: Advice) -> io::Result<()> {
+pub(crate) fn advise(process: &Process, ranges: &[Range], advice: Advice) -> io::Result<u64> {
+    advise_by(ranges, |rest| system::advise(process, rest, advice))
+}
+
+/// The same by a call that takes ranges, and returns the bytes that it took, from the first on.
+fn advise_by(
+    ranges: &[Range],
+    mut call: impl FnMut(&[Range]) -> io::Result<u64>,
+) -> io::Result<u64> {
+    let mut taken = 0;
     for piece in ranges.chunks(MAX_RANGES) {
         let mut rest = piece.to_vec();
         while !rest.is_empty() {
-            match system::advise(process, &rest, advice) {
+            match call(&rest) {
                 Ok(0) => drop(rest.remove(0)),
-                Ok(done) => skip(&mut rest, done),
+                Ok(done) => {
+                    taken += done;
+                    skip(&mut rest, done);
+                }
                 // Refused for the first of them alone.
                 Err(error) if is_about_the_range(&error) => drop(rest.remove(0)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -43,7 +55,7 @@ pub(crate) fn advise(process: &Process, ranges: &[Range], advice: Advice) -> io:
             }
         }
     }
-    Ok(())
+    Ok(taken)
 }
 
 fn is_about_the_range(error: &io::Error) -> bool {
@@ -182,5 +194,18 @@ mod tests {
         assert_eq!(ranges, [Range::new(22, 30)]);
         skip(&mut ranges, 8);
         assert_eq!(ranges, []);
+    }
+
+    #[test]
+    fn ranges_that_the_kernel_refuses_are_not_counted_as_taken() {
+        let ranges = [Range::new(0, 4), Range::new(8, 12), Range::new(20, 30)];
+        let refused = || io::Error::from_raw_os_error(rustix::io::Errno::INVAL.raw_os_error());
+        assert_eq!(advise_by(&ranges, |_| Err(refused())).unwrap(), 0);
+        let second_is_gone = |rest: &[Range]| match rest.first() {
+            Some(first) if first.start == 8 => Err(refused()),
+            Some(first) => Ok(first.len()),
+            None => Ok(0),
+        };
+        assert_eq!(advise_by(&ranges, second_is_gone).unwrap(), 14);
     }
 }

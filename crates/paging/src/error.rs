@@ -32,7 +32,9 @@ pub enum NotOfferedKind {
 }
 
 impl NotOffered {
-    pub(crate) fn new(kind: NotOfferedKind, why: impl Into<String>) -> Self {
+    /// A reason in words, with its kind.
+    #[must_use]
+    pub fn new(kind: NotOfferedKind, why: impl Into<String>) -> Self {
         Self { kind, why: why.into() }
     }
 
@@ -95,6 +97,20 @@ pub enum PagingError {
         "the processes have no cgroup of their own, and without CAP_SYS_NICE only cgroups are paged out"
     )]
     NeedsCgroup,
+    /// Hardly any memory of the processes can be paged out: it is locked, or shared with processes that they forked.
+    #[error(
+        "of {held} of memory only {freed} could be freed ({locked} locked, {shared} shared with other processes)"
+    )]
+    NothingFreed {
+        /// Memory that the processes hold all the same.
+        held: ByteSize,
+        /// RAM that is free.
+        freed: ByteSize,
+        /// Locked memory.
+        locked: ByteSize,
+        /// Memory that forks share.
+        shared: ByteSize,
+    },
     /// A file of the system could not be read or written.
     #[error("{}: {error}", path.display())]
     Io {
@@ -103,6 +119,28 @@ pub enum PagingError {
         /// The system's words.
         error: io::Error,
     },
+}
+
+impl PagingError {
+    /// Whether the machine, or what it permits this process, is the reason, and not the program: nothing is learned about
+    /// programs from it.
+    #[must_use]
+    pub fn is_of_the_machine(&self) -> bool {
+        match self {
+            Self::NotPermitted { .. }
+            | Self::SwapFull { .. }
+            | Self::CgroupSwapFull { .. }
+            | Self::NeedsCgroup
+            | Self::Io { .. } => true,
+            Self::Ended | Self::Process { .. } | Self::NothingFreed { .. } => false,
+        }
+    }
+
+    /// Whether it holds for all programs alike: swap has no room.
+    #[must_use]
+    pub fn is_of_all_programs(&self) -> bool {
+        matches!(self, Self::SwapFull { .. })
+    }
 }
 
 pub(crate) fn of_process(process: &Process, error: io::Error) -> PagingError {

@@ -43,19 +43,31 @@ impl Held {
     ) -> Self {
         let mut held = Self::default();
         for process in members {
-            let path = root.join(format!("proc/{}/smaps_rollup", process.pid()));
-            let Ok(text) = fs::read_to_string(path) else { continue };
+            let dir = root.join(format!("proc/{}", process.pid()));
+            let text = fs::read_to_string(dir.join("smaps_rollup"));
             if process.has_ended() {
                 continue;
             }
+            let Ok(text) = text else {
+                // Of a process that may not be traced only its size is known: it stays where it is.
+                held.mapped += resident(&dir).unwrap_or_default();
+                continue;
+            };
             held.mapped += kib_after(&text, "Pss:");
             held.files += kib_after(&text, "Pss_File:");
             held.swap += kib_after(&text, "SwapPss:");
         }
         held.cached = cgroup.and_then(|c| c.unmapped_swap_cache().ok()).unwrap_or_default();
-        held.zram = held.swap.scaled(swap.ram_share());
+        held.zram = swap.ram_of(held.swap);
         held
     }
+}
+
+/// All pages of a process in memory, those that it shares as well (proc_pid_statm(5)).
+fn resident(dir: &Path) -> Option<ByteSize> {
+    let text = fs::read_to_string(dir.join("statm")).ok()?;
+    let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(ByteSize(pages.saturating_mul(rustix::param::page_size() as u64)))
 }
 
 fn kib_after(text: &str, key: &str) -> ByteSize {

@@ -43,6 +43,7 @@ mod swap;
 mod trial;
 mod working_set;
 
+pub use clock::Stop;
 pub use completed::Completed;
 pub use error::{NotOffered, NotOfferedKind, PagingError};
 pub use held::Held;

@@ -25,7 +25,7 @@ const N_READERS: usize = 4;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PagedIn {
-    /// Bytes of the pages that were asked for; those that were not in swap cost nothing.
+    /// Bytes of the pages that the kernel took the request for; those that were not in swap cost nothing.
     pub asked: ByteSize,
     /// Those pages: given to the next page-out, which frees the ones that the program did not touch.
     pub prefetched: WorkingSet,
@@ -41,8 +41,9 @@ impl Pager {
     /// only before. Pages come into the swap cache, which is RAM, and are mapped when
     /// the program touches them.
     ///
-    /// Without the right to advise, pages are read instead, which maps them. Then nothing is read without a set, so that the
-    /// first record has only pages that the program touched by itself.
+    /// Where no advice reads them, for want of the right or of a kernel that knows it, pages are read through
+    /// `process_vm_readv`, which maps them. Then nothing is read without a set, so that the first record has only pages
+    /// that the program touched by itself.
     ///
     /// # Errors
     /// When all processes have ended, or it is not permitted.
@@ -52,13 +53,13 @@ impl Pager {
         set: Option<&WorkingSet>,
         limit: Duration,
     ) -> Result<PagedIn, PagingError> {
-        let limit = Limit::begin(limit);
+        let limit = self.limit(limit);
         let mut prefetched = WorkingSet::default();
         let mut asked = ByteSize::ZERO;
         let (mut lives, mut within_limit) = (false, true);
         for process in members.iter().filter(|process| !process.has_ended()) {
             let ranges = match set {
-                None if !self.means.advises => Vec::new(),
+                None if !self.means.reads_by_advice => Vec::new(),
                 // Not looked up first: the device starts at once, and a range that is gone is refused.
                 Some(set) => set.ranges(process.pid()),
                 None => match self.swapped(process) {
@@ -69,11 +70,13 @@ impl Pager {
             };
             lives = true;
             match self.ask(process, &ranges, &limit) {
-                Ok(whole) => within_limit &= whole,
+                Ok(piece) => {
+                    within_limit &= piece.is_whole;
+                    asked += ByteSize(piece.bytes);
+                }
                 Err(error) if has_ended(&error) => continue,
                 Err(error) => return Err(of_process(process, error)),
             }
-            asked += ByteSize(total(&ranges));
             prefetched.record(process.pid(), &crate::range::union(ranges));
         }
         if !lives {
@@ -88,23 +91,32 @@ impl Pager {
         map.find_in(Mapping::is_swapped, Page::is_swapped)
     }
 
-    /// Returns false when the time was over before the end.
-    fn ask(&self, process: &Process, ranges: &[Range], limit: &Limit) -> io::Result<bool> {
-        let mut failed = None;
+    fn ask(&self, process: &Process, ranges: &[Range], limit: &Limit) -> io::Result<Asked> {
+        let (mut failed, mut bytes) = (None, 0);
         let mut each = |piece: &[Range]| {
-            let done = if self.means.advises {
+            let done = if self.means.reads_by_advice {
                 advise(process, piece, Advice::WillNeed)
             } else if self.means.reads {
-                read_in_parallel(process, piece)
+                read_in_parallel(process, piece).map(|()| total(piece))
             } else {
-                Ok(())
+                Ok(0)
             };
-            failed = done.err();
+            match done {
+                Ok(done) => bytes += done,
+                Err(error) => failed = Some(error),
+            }
             failed.is_none() && !limit.is_over()
         };
-        let whole = in_pieces(ranges, PIECE, MAX_RANGES, &mut each);
-        failed.map_or(Ok(whole), Err)
+        let is_whole = in_pieces(ranges, PIECE, MAX_RANGES, &mut each);
+        failed.map_or(Ok(Asked { bytes, is_whole }), Err)
     }
+}
+
+/// The part of a page-in that is about one process.
+struct Asked {
+    bytes: u64,
+    /// The time was not over before its end.
+    is_whole: bool,
 }
 
 fn read_in_parallel(process: &Process, ranges: &[Range]) -> io::Result<()> {

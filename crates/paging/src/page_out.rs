@@ -19,7 +19,7 @@ use crate::pagemap::{Page, PageMap, has_ended};
 use crate::pager::Pager;
 use crate::process::Process;
 use crate::range::{Range, in_pieces, total, union};
-use crate::swap::{Swap, swapped_out, written_to_disks};
+use crate::swap::{Swap, swapped_out};
 use crate::working_set::WorkingSet;
 use crate::{reclaim, second_pass};
 
@@ -40,6 +40,8 @@ pub struct Left {
     pub shared: ByteSize,
     /// Touched by the program meanwhile, refused by the kernel, or not reached.
     pub kept: ByteSize,
+    /// Processes that this one may not trace, which are left as they are.
+    pub untraceable: usize,
 }
 
 /// The report of a page-out.
@@ -65,6 +67,17 @@ pub struct PagedOut {
     pub took: Duration,
 }
 
+/// A park that moves less than this share of a program is none.
+const WORTHWHILE: f64 = 0.05;
+
+impl PagedOut {
+    /// Whether hardly anything is free, and hardly anything is in swap, from now or from before.
+    fn is_nothing(&self) -> bool {
+        let least = self.before.ram().scaled(WORTHWHILE);
+        self.freed < least && self.after.swap < least
+    }
+}
+
 /// The part of a page-out that is about one process.
 struct Part<'a> {
     process: &'a Process,
@@ -75,14 +88,6 @@ struct Part<'a> {
     untouched: Vec<Range>,
     /// Those of `own` in pieces of which the first pass wrote pages.
     written: Vec<Range>,
-}
-
-impl Part<'_> {
-    /// Pages that may be in the swap cache: of those that were paged out, only pages on their way to a disk.
-    fn in_swap_cache(&self, is_on_disk: bool) -> Vec<Range> {
-        let written = if is_on_disk { self.written.as_slice() } else { &[] };
-        union(written.iter().chain(&self.untouched).copied().collect())
-    }
 }
 
 /// The state of a machine before a page-out, which proofs compare with.
@@ -99,7 +104,8 @@ impl Pager {
     /// the time is over; one call of the kernel takes tens of milliseconds on a disk that answers.
     ///
     /// # Errors
-    /// When nothing could be paged out at all. Less than expected is no error: the report says what is held.
+    /// When nothing could be paged out, or hardly anything of what the processes hold. Less than expected is no error: the
+    /// report says what is held.
     pub fn page_out(
         &self,
         members: &[Process],
@@ -107,13 +113,13 @@ impl Pager {
         prefetched: Option<&WorkingSet>,
         limit: Duration,
     ) -> Result<PagedOut, PagingError> {
-        let limit = Limit::begin(limit);
+        let limit = self.limit(limit);
         if self.means.needs_cgroup() && cgroup.is_none() {
             return Err(PagingError::NeedsCgroup);
         }
         let start = self.start(members, cgroup)?;
         self.check_room(&start.swap, cgroup)?;
-        let mut parts = self.parts(members, prefetched)?;
+        let (mut parts, untraceable) = self.parts(members, prefetched)?;
         forget_evicted(&mut parts, cgroup.map(|_| start.held.cached));
         let expected: u64 = parts.iter().map(|part| total(&part.own)).sum();
         let mut unproven = 0;
@@ -136,7 +142,17 @@ impl Pager {
         if let Some(cgroup) = cgroup.filter(|c| !was_freed || !reclaim::drops_files(c)) {
             self.reclaim_rest(cgroup, ByteSize(expected), &limit)?;
         }
-        self.report(&start, &parts, members, cgroup, (expected, unproven), &limit)
+        let out = self.report(&start, &parts, members, cgroup, (expected, unproven), &limit)?;
+        let out = PagedOut { left: Left { untraceable, ..out.left }, ..out };
+        match out.completed {
+            Completed::Whole if out.is_nothing() => Err(PagingError::NothingFreed {
+                held: out.after.ram(),
+                freed: out.freed,
+                locked: out.left.locked,
+                shared: out.left.shared,
+            }),
+            _ => Ok(out),
+        }
     }
 
     fn start(
@@ -148,7 +164,7 @@ impl Pager {
         Ok(Start {
             held: Held::read(&self.root, members, cgroup, &swap),
             usage: cgroup.and_then(|c| c.usage().ok()),
-            written: written_to_disks(&self.root, &swap),
+            written: swap.written_to_disks(&self.root),
             swap,
         })
     }
@@ -167,16 +183,24 @@ impl Pager {
         &self,
         members: &'a [Process],
         prefetched: Option<&WorkingSet>,
-    ) -> Result<Vec<Part<'a>>, PagingError> {
-        let mut parts = Vec::new();
+    ) -> Result<(Vec<Part<'a>>, usize), PagingError> {
+        let (mut parts, mut untraceable) = (Vec::new(), Vec::new());
         for process in members {
             match self.part(process, prefetched) {
                 Ok(part) => parts.push(part),
                 Err(error) if has_ended(&error) => {}
-                Err(error) => return Err(of_process(process, error)),
+                Err(error) => match of_process(process, error) {
+                    refused @ PagingError::NotPermitted { .. } => untraceable.push(refused),
+                    other => return Err(other),
+                },
             }
         }
-        if parts.is_empty() { Err(PagingError::Ended) } else { Ok(parts) }
+        let n = untraceable.len();
+        match untraceable.into_iter().next() {
+            _ if !parts.is_empty() => Ok((parts, n)),
+            Some(refused) => Err(refused),
+            None => Err(PagingError::Ended),
+        }
     }
 
     fn part<'a>(
@@ -208,6 +232,7 @@ impl Pager {
     ) -> Result<(), PagingError> {
         let mut swapped_out = swapped_out(&self.root);
         let mut bytes = 0;
+        let mut first_error = None;
         for part in parts {
             let (process, is_written) = (part.process, &mut part.written);
             let mut failed = None;
@@ -225,26 +250,34 @@ impl Pager {
                 }
                 failed.is_none() && !limit.is_over() && (!is_due || self.has_room(cgroup))
             });
-            match failed {
-                Some(error) if !has_ended(&error) => return Err(of_process(process, error)),
-                _ => {}
+            // Another process may be paged all the same.
+            if let Some(error) = failed.filter(|error| !has_ended(error)) {
+                first_error.get_or_insert_with(|| of_process(process, error));
             }
         }
-        Ok(())
+        first_error.map_or(Ok(()), Err)
     }
 
-    /// Frees pages that are only in the swap cache; returns the bytes that it went through. A kernel whose swap is half full
+    /// Frees pages that are only in the swap cache: those that were read ahead, and those on their way to a disk, of which it
+    /// returns the bytes that it went through. A kernel whose swap is half full
     /// forgets on reading that a page is in swap, and would write it again: then it is left to the cgroup (none).
     fn second_pass(&self, parts: &[Part<'_>], is_on_disk: bool, limit: &Limit) -> Option<u64> {
         let is_half_full = |swap: &Swap| swap.free.0 <= swap.total.0 / 2;
         if !self.means.reads || self.swap().as_ref().map_or(true, is_half_full) {
             return None;
         }
-        let free = |part: &Part<'_>| {
-            let ranges = part.in_swap_cache(is_on_disk);
-            second_pass::free(part.process, &part.map, &ranges, limit).unwrap_or(0)
+        let free = |part: &Part<'_>, ranges: &[Range]| {
+            second_pass::free(part.process, &part.map, ranges, limit).unwrap_or(0)
         };
-        Some(parts.iter().map(free).sum())
+        let mut passed = 0;
+        for part in parts {
+            // They are no proof of pages that were written.
+            free(part, &part.untouched);
+            if is_on_disk {
+                passed += free(part, &union(part.written.clone()));
+            }
+        }
+        Some(passed)
     }
 
     /// The rest is reclaimed from the cgroup: all pages where advice is not permitted, else the swap cache if much of it is
@@ -312,7 +345,7 @@ impl Pager {
         let freed = fall - (after.zram - start.held.zram);
         // Each page is written once, and again if the program changes it meanwhile.
         let most = ByteSize(expected.saturating_mul(2));
-        let written = match (start.written, written_to_disks(&self.root, &swap)) {
+        let written = match (start.written, swap.written_to_disks(&self.root)) {
             _ if !swap.is_disk() => ByteSize::ZERO,
             (Some(before), Some(now)) => most.min(now - before),
             _ => most,
@@ -357,7 +390,10 @@ fn left(parts: &[Part<'_>]) -> Left {
         left.locked += ByteSize(mappings.iter().map(Mapping::locked).sum());
         let shared =
             part.map.find_in(Mapping::may_be_paged, |page| page.is_anonymous() && !page.is_own());
-        left.shared += ByteSize(shared.map_or(0, |ranges| total(&ranges)));
+        // The page of zeroes looks like a shared one, but is not counted as anonymous memory.
+        let anonymous = mappings.iter().filter(|m| m.may_be_paged()).map(|m| m.anonymous).sum();
+        let most = ByteSize(anonymous) - ByteSize(total(&part.own));
+        left.shared += most.min(ByteSize(shared.map_or(0, |ranges| total(&ranges))));
     }
     left
 }
@@ -380,7 +416,7 @@ mod tests {
         let swaps = format!("Filename Type Size Used Priority\n/s file 1048576 {used_kib} -2\n");
         fs::write(root.join("proc/swaps"), swaps).unwrap();
         fs::write(root.join("proc/meminfo"), "MemTotal: 1 kB\n").unwrap();
-        let means = Means { advises, reads: true, reclaims: !advises };
+        let means = Means { advises, reads_by_advice: advises, reads: true, reclaims: !advises };
         (Pager::new(&root, means), root)
     }
 

@@ -3,14 +3,18 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use majordomo_core::ByteSize;
 use majordomo_memory::MemoryCgroup;
 
+use crate::clock::{Limit, Stop};
 use crate::error::PagingError;
 use crate::held::Held;
 use crate::mappings::Mapping;
 use crate::pagemap::{Page, PageMap};
 use crate::process::Process;
+use crate::reclaim::swap_room;
 use crate::swap::Swap;
 use crate::working_set::WorkingSet;
 
@@ -19,6 +23,8 @@ use crate::working_set::WorkingSet;
 pub struct Means {
     /// Advice about the memory of other processes is permitted.
     pub(crate) advises: bool,
+    /// Advice reads pages from swap, too. Kernels before 5.16 only know the one that pages out.
+    pub(crate) reads_by_advice: bool,
     /// The memory of other processes may be read.
     pub(crate) reads: bool,
     /// Cgroups can be made to reclaim.
@@ -35,7 +41,7 @@ impl Means {
     /// Whether pages are read again before the program asks for them; else each costs a fault.
     #[must_use]
     pub fn prefetches(self) -> bool {
-        self.advises || self.reads
+        self.reads_by_advice || self.reads
     }
 }
 
@@ -46,9 +52,13 @@ impl fmt::Display for Means {
             (true, true, false) => "process_madvise and a second page-out",
             (true, false, true) => "process_madvise and reclaim of cgroups",
             (true, false, false) => "process_madvise",
-            (false, true, _) => "reclaim of cgroups; pages are read again through process_vm_readv",
-            (false, false, _) => "reclaim of cgroups; pages are read again one fault at a time",
-        })
+            (false, ..) => "reclaim of cgroups",
+        })?;
+        match (self.reads_by_advice, self.reads) {
+            (true, _) => Ok(()),
+            (false, true) => f.write_str("; pages are read again through process_vm_readv"),
+            (false, false) => f.write_str("; pages are read again one fault at a time"),
+        }
     }
 }
 
@@ -57,11 +67,23 @@ impl fmt::Display for Means {
 pub struct Pager {
     pub(crate) root: PathBuf,
     pub(crate) means: Means,
+    stop: Stop,
 }
 
 impl Pager {
     pub(crate) fn new(root: &Path, means: Means) -> Self {
-        Self { root: root.to_owned(), means }
+        Self { root: root.to_owned(), means, stop: Stop::default() }
+    }
+
+    /// The same, whose calls end when `stop` ends them.
+    #[must_use]
+    pub fn ended_by(mut self, stop: Stop) -> Self {
+        self.stop = stop;
+        self
+    }
+
+    pub(crate) fn limit(&self, time: Duration) -> Limit {
+        Limit::begin(time, self.stop.clone())
     }
 
     /// How it is done here.
@@ -78,6 +100,18 @@ impl Pager {
         Swap::read(&self.root)
     }
 
+    /// Bytes that were swapped out to disks ([`Swap::written_to_disks`]).
+    #[must_use]
+    pub fn written_to_disks(&self) -> Option<ByteSize> {
+        self.swap().ok()?.written_to_disks(&self.root)
+    }
+
+    /// Bytes that the limits of this process's cgroup and of those above it leave in swap; none without such a limit.
+    #[must_use]
+    pub fn own_room(&self) -> Option<ByteSize> {
+        swap_room(&MemoryCgroup::of_self(&self.root).ok()??)
+    }
+
     /// The memory that the processes hold now; with their own cgroup, its swap cache as well. Blocks for about a millisecond per
     /// 100 MiB, and does not touch the memory of the processes.
     #[must_use]
@@ -88,7 +122,7 @@ impl Pager {
 
     /// The pages that the processes have touched since they were last paged out. Without a page-out before it, that is
     /// all of their memory. Read it before the next page-out, and [`WorkingSet::merge`] it only if the program was used:
-    /// a wake without a use teaches nothing. Where [`Means`] has no advice, prefetched pages count as touched.
+    /// a wake without a use teaches nothing. Where no advice reads pages, prefetched ones count as touched.
     ///
     /// Blocks for milliseconds. A process that has ended has none.
     #[must_use]
@@ -105,5 +139,22 @@ impl Pager {
 
     pub(crate) fn read_swap(&self) -> Result<Swap, PagingError> {
         self.swap().map_err(|error| PagingError::Io { path: self.root.join("proc/swaps"), error })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_say_how_pages_are_read_again() {
+        let words = |reads_by_advice, reads| {
+            Means { advises: true, reads_by_advice, reads, reclaims: false }.to_string()
+        };
+        assert_eq!(words(true, true), "process_madvise and a second page-out");
+        assert!(words(false, true).ends_with("; pages are read again through process_vm_readv"));
+        assert!(words(false, false).ends_with("; pages are read again one fault at a time"));
+        let means = |reads| Means { advises: true, reads_by_advice: false, reads, reclaims: false };
+        assert!(means(true).prefetches() && !means(false).prefetches());
     }
 }

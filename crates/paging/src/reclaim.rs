@@ -100,6 +100,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::clock::Stop;
 
     fn cgroup(version: CgroupVersion, name: &str) -> MemoryCgroup {
         let mount =
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn v2_reclaims_anonymous_pages_in_pieces_and_v1_all() {
-        let limit = Limit::begin(Duration::from_secs(60));
+        let limit = Limit::begin(Duration::from_secs(60), Stop::default());
         let v2 = cgroup(CgroupVersion::V2, "v2");
         assert!(!is_offered(&v2));
         fs::write(v2.dir().join("memory.reclaim"), "").unwrap();

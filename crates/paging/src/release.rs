@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use majordomo_core::ByteSize;
 
-use crate::clock::Limit;
 use crate::pagemap::PageMap;
 use crate::pager::Pager;
 use crate::process::Process;
@@ -22,7 +21,7 @@ impl Pager {
         prefetched: &WorkingSet,
         limit: Duration,
     ) -> ByteSize {
-        let limit = Limit::begin(limit);
+        let limit = self.limit(limit);
         let is_half_full = self.swap().map_or(true, |swap| swap.free.0 <= swap.total.0 / 2);
         if !self.means.reads || !self.means.advises || is_half_full {
             return ByteSize::ZERO;

@@ -45,6 +45,8 @@ pub struct Swap {
     pub free: ByteSize,
     /// RAM that zswap takes: pages that it holds compressed before they reach a device.
     pub zswap: ByteSize,
+    /// Bytes of those pages.
+    pub zswapped: ByteSize,
 }
 
 impl Swap {
@@ -62,8 +64,8 @@ impl Swap {
         let devices: Vec<_> = text.lines().skip(1).filter_map(|l| device(root, l)).collect();
         let total = devices.iter().map(|d| d.total).sum();
         let used: ByteSize = devices.iter().map(|d| d.used).sum();
-        let zswap = meminfo(root, "Zswap:")?;
-        Ok(Self { devices, total, free: total - used, zswap })
+        let (zswap, zswapped) = (meminfo(root, "Zswap:")?, meminfo(root, "Zswapped:")?);
+        Ok(Self { devices, total, free: total - used, zswap, zswapped })
     }
 
     /// Whether paging out writes to a disk, which wears, and frees memory only once the page is written.
@@ -82,22 +84,75 @@ impl Swap {
         self.devices.iter().filter(|d| d.kind == SwapKind::Disk).map(|d| d.used).sum()
     }
 
+    /// Whether it pays to read the pages of a program before it is used: always from a disk; from compressed memory only ahead
+    /// of a use, since its own faults are faster than a read that the use waits for.
+    #[must_use]
+    pub fn reads_first(&self, is_awaited: bool) -> bool {
+        self.is_disk() || !is_awaited
+    }
+
+    /// Bytes that were swapped out to disks, counted from some time on: all that was swapped out less the writes of zram
+    /// devices, of the machine whose file system is at `root`. None where the kernel does not count them. Only differences
+    /// mean anything.
+    #[must_use]
+    pub fn written_to_disks(&self, root: &Path) -> Option<ByteSize> {
+        let all = swapped_out(root)?.saturating_mul(rustix::param::page_size() as u64);
+        let zram = self.devices.iter().filter(|device| device.kind == SwapKind::Zram);
+        let in_zram: u64 = zram.filter_map(|device| sectors_written(root, device)).sum();
+        Some(ByteSize(all.saturating_sub(in_zram.saturating_mul(SECTOR))))
+    }
+
     /// How many programs may be paged in at the same time: 4, and 2 from a disk.
     #[must_use]
     pub fn lanes(&self) -> usize {
         if self.is_disk() { 2 } else { 4 }
     }
 
-    /// RAM that a byte in swap takes on average, 0 to 1: none on a disk, its compressed size on zram or in zswap.
+    /// RAM that so many bytes of a program in swap take at most: which device holds them is not known, so all of them are
+    /// taken to be compressed, as far as there is that much compressed memory.
     #[must_use]
-    pub fn ram_share(&self) -> f64 {
-        let used = self.total - self.free;
-        let ram: ByteSize = self.devices.iter().map(|d| d.ram).sum::<ByteSize>() + self.zswap;
-        if used == ByteSize::ZERO {
-            return 0.0;
-        }
-        (ram.0 as f64 / used.0 as f64).min(1.0)
+    pub fn ram_of(&self, bytes: ByteSize) -> ByteSize {
+        let all = self.in_zram(|zram| zram.ram) + self.zswap;
+        bytes.scaled(self.zram_ratio().max(self.zswap_ratio())).min(all)
     }
+
+    /// RAM that a byte will take that is paged out next, 0 to 1: none on a disk, its compressed size on zram or in zswap. The
+    /// kernel fills the device with the highest priority first.
+    #[must_use]
+    pub fn ram_of_next(&self) -> f64 {
+        let with_room = self.devices.iter().filter(|d| d.total - d.used >= ENOUGH);
+        let next = with_room.max_by_key(|d| d.priority);
+        match next.or_else(|| self.devices.iter().max_by_key(|d| d.priority)) {
+            Some(next) if next.kind == SwapKind::Zram => match self.in_zram(|zram| zram.used) {
+                used if used < ENOUGH => COMPRESSED,
+                _ => self.zram_ratio(),
+            },
+            _ => self.zswap_ratio(),
+        }
+    }
+
+    fn in_zram(&self, bytes: impl Fn(&SwapDevice) -> ByteSize) -> ByteSize {
+        self.devices.iter().filter(|d| d.kind == SwapKind::Zram).map(bytes).sum()
+    }
+
+    fn zram_ratio(&self) -> f64 {
+        ratio(self.in_zram(|zram| zram.ram), self.in_zram(|zram| zram.used))
+    }
+
+    /// Kernels before 5.19 do not say how much zswap holds: then it is taken to be all that devices hold.
+    fn zswap_ratio(&self) -> f64 {
+        let known = self.zswapped > ByteSize::ZERO;
+        ratio(self.zswap, if known { self.zswapped } else { self.used_on_disks() })
+    }
+}
+
+/// Compressed memory that holds less than this does not show its ratio; a device with less room than this is full.
+const ENOUGH: ByteSize = ByteSize::mib(32);
+/// The ratio that is expected until then.
+const COMPRESSED: f64 = 0.5;
+
+fn ratio(ram: ByteSize, bytes: ByteSize) -> f64 {
+    if bytes == ByteSize::ZERO { 0.0 } else { (ram.0 as f64 / bytes.0 as f64).min(1.0) }
 }
 
 impl fmt::Display for Swap {
@@ -175,15 +230,6 @@ fn meminfo(root: &Path, key: &str) -> io::Result<ByteSize> {
 /// Bytes of a sector in `/sys/block/DEVICE/stat`, on every device.
 const SECTOR: u64 = 512;
 
-/// Bytes that were swapped out to disks, counted from some time on: all that was swapped out less the writes of zram devices.
-/// None where the kernel does not count them. Only differences mean anything.
-pub(crate) fn written_to_disks(root: &Path, swap: &Swap) -> Option<ByteSize> {
-    let all = swapped_out(root)?.saturating_mul(rustix::param::page_size() as u64);
-    let zram = swap.devices.iter().filter(|device| device.kind == SwapKind::Zram);
-    let in_zram: u64 = zram.filter_map(|device| sectors_written(root, device)).sum();
-    Some(ByteSize(all.saturating_sub(in_zram.saturating_mul(SECTOR))))
-}
-
 /// Pages that were swapped out since the start of the machine; none where the kernel does not count them.
 pub(crate) fn swapped_out(root: &Path) -> Option<u64> {
     let text = fs::read_to_string(root.join("proc/vmstat")).ok()?;
@@ -217,9 +263,9 @@ mod tests {
         put("sys/block/zram0/stat", "   1  0  8  0  1  0  4800  0  0  0  0\n");
         let swap = Swap::read(&root).unwrap();
         let page = rustix::param::page_size() as u64;
-        assert_eq!(written_to_disks(&root, &swap), Some(ByteSize(1000 * page - 4800 * 512)));
+        assert_eq!(swap.written_to_disks(&root), Some(ByteSize(1000 * page - 4800 * 512)));
         put("proc/vmstat", "nr_free_pages 3\n");
-        assert_eq!(written_to_disks(&root, &swap), None);
+        assert_eq!(swap.written_to_disks(&root), None);
         let _ = fs::remove_dir_all(root);
     }
 }

@@ -14,7 +14,7 @@ use majordomo_core::ByteSize;
 use majordomo_memory::MemoryCgroup;
 
 use crate::advice::{Advice, advise, read_pages};
-use crate::clock::Limit;
+use crate::clock::{Limit, Stop};
 use crate::error::{NotOffered, NotOfferedKind};
 use crate::mappings::Mapping;
 use crate::page_out::PagedOut;
@@ -51,6 +51,8 @@ pub fn try_paging(root: &Path, cgroups: Option<&MemoryCgroup>) -> Result<Pager, 
     }
     let swap = Swap::read(root).map_err(|error| failed(format!("/proc/swaps: {error}")))?;
     check_swap(&swap)?;
+    let own = MemoryCgroup::of_self(root).ok().flatten();
+    check_limit(own.as_ref().or(cgroups))?;
     let mut subject = Subject::start(cgroups)?;
     let means = subject.means(root)?;
     let pager = Pager::new(root, means);
@@ -81,6 +83,21 @@ fn check_swap(swap: &Swap) -> Result<(), NotOffered> {
     Ok(())
 }
 
+/// Swap of the machine is of no use where a limit of the manager's cgroup, or of one above it, leaves no room there.
+fn check_limit(cgroup: Option<&MemoryCgroup>) -> Result<(), NotOffered> {
+    let Some((cgroup, room)) = cgroup.and_then(|c| Some((c, reclaim::swap_room(c)?))) else {
+        return Ok(());
+    };
+    if room < ROOM {
+        let dir = cgroup.dir().display();
+        let why = format!(
+            "memory.swap.max of {dir} or of a cgroup above it leaves {room} in swap; raise it (containers: --memory-swap)"
+        );
+        return Err(NotOffered::new(NotOfferedKind::NoSwap, why));
+    }
+    Ok(())
+}
+
 /// The child, and the cgroup that it is in.
 struct Subject {
     members: [Process; 1],
@@ -98,17 +115,15 @@ impl Drop for Subject {
 
 impl Subject {
     fn start(cgroups: Option<&MemoryCgroup>) -> Result<Self, NotOffered> {
-        let limit = Limit::begin(TIME);
-        let cgroup = cgroups
-            .map(OwnCgroup::make)
-            .transpose()
-            .map_err(|error| failed(format!("no cgroup for the trial: {error}")))?;
+        let limit = Limit::begin(TIME, Stop::default());
+        // Where none can be made just now, advice alone is tried.
+        let cgroup = cgroups.and_then(|parent| OwnCgroup::make(parent).ok());
         let started = start::dd(cgroup.as_ref().map(|c| &c.0));
         let mut child =
             started.map_err(|error| failed(format!("the trial needs `dd`: {error}")))?;
         let opened = Process::open(child.id());
         let (process, is_filled) = match opened {
-            Ok(process) => (process, start::has_output(&child, limit.left())),
+            Ok(process) => (process, start::has_output(&child, &limit)),
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -132,12 +147,20 @@ impl Subject {
     /// The means that the kernel permits.
     fn means(&self, root: &Path) -> Result<Means, NotOffered> {
         let process = self.process();
-        let page = self.first_page(root);
-        let page =
-            page.map_err(|error| no_right(&format!("its memory cannot be seen: {error}")))?;
+        let page = self.first_page(root).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                let why = "the kernel does not list pages of processes (/proc/PID/smaps and pagemap: \
+                           CONFIG_PROC_PAGE_MONITOR); paging needs a kernel that does";
+                NotOffered::new(NotOfferedKind::Kernel, why)
+            }
+            _ => no_right(&format!("its memory cannot be seen: {error}")),
+        })?;
         let advised = advise(process, &[page], Advice::PageOut);
+        let reads = advise(process, &[page], Advice::WillNeed);
         let means = Means {
             advises: advised.is_ok(),
+            // A kernel that knows no such advice refuses each range.
+            reads_by_advice: advised.is_ok() && reads.is_ok_and(|taken| taken > 0),
             reads: read_pages(process, &[page.start]).is_ok(),
             reclaims: self.cgroup.as_ref().is_some_and(|cgroup| reclaim::is_offered(&cgroup.0)),
         };
@@ -186,7 +209,7 @@ impl Subject {
         let mut content = vec![0; SIZE.0 as usize];
         let mut filled = 0;
         while filled < content.len() {
-            let is_ready = start::has_output(&self.child, self.limit.left());
+            let is_ready = start::has_output(&self.child, &self.limit);
             let output = self.child.stdout.as_mut().filter(|_| is_ready);
             let room = content.get_mut(filled..).unwrap_or_default();
             match output.map(|output| output.read(room)) {
@@ -259,11 +282,13 @@ mod start {
     use std::io::{self, Seek, Write};
     use std::os::unix::process::CommandExt;
     use std::process::{Child, Command, Stdio};
-    use std::time::Duration;
 
     use majordomo_memory::MemoryCgroup;
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::fs::{MemfdFlags, memfd_create};
+    use rustix::io::Errno;
+
+    use crate::clock::Limit;
 
     pub(super) fn dd(cgroup: Option<&MemoryCgroup>) -> io::Result<Child> {
         let mut input = File::from(memfd_create("majordomo-trial", MemfdFlags::CLOEXEC)?);
@@ -284,11 +309,17 @@ mod start {
     }
 
     /// Waits until the child has written something, or has ended; false when the time is over.
-    pub(super) fn has_output(child: &Child, time: Duration) -> bool {
+    pub(super) fn has_output(child: &Child, limit: &Limit) -> bool {
         let Some(output) = &child.stdout else { return false };
-        let timeout = Timespec::try_from(time).ok();
-        let mut fds = [PollFd::new(output, PollFlags::IN)];
-        matches!(poll(&mut fds, timeout.as_ref()), Ok(n) if n > 0)
+        loop {
+            let timeout = Timespec::try_from(limit.left()).ok();
+            let mut fds = [PollFd::new(output, PollFlags::IN)];
+            match poll(&mut fds, timeout.as_ref()) {
+                // A signal, such as that of another child which ended.
+                Err(Errno::INTR) => {}
+                polled => return polled.is_ok_and(|n| n > 0),
+            }
+        }
     }
 }
 
@@ -296,15 +327,16 @@ mod start {
 mod start {
     use std::io;
     use std::process::Child;
-    use std::time::Duration;
 
     use majordomo_memory::MemoryCgroup;
+
+    use crate::clock::Limit;
 
     pub(super) fn dd(_: Option<&MemoryCgroup>) -> io::Result<Child> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    pub(super) fn has_output(_: &Child, _: Duration) -> bool {
+    pub(super) fn has_output(_: &Child, _: &Limit) -> bool {
         false
     }
 }

@@ -1,17 +1,21 @@
 //! The files of a component that its load reads: those declared, and those that its processes had mapped or open when
 //! it was ready. They are read ahead into the system's cache.
 //!
-//! Knows no state of a component and decides nothing. Blocks; belongs on a blocking thread.
+//! Learned are only regular files on disks of this machine that no process of the component may write: neither logs nor
+//! databases. Knows no state of a component and decides nothing. Blocks; belongs on a blocking thread.
 
 mod glob;
+mod mounts;
 mod reader;
 
 use std::collections::BTreeSet;
-use std::fs::{File, Metadata};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{File, Metadata, OpenOptions};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-pub(crate) use reader::{Account, Reading, read};
+use mounts::Mounts;
+pub(crate) use reader::{Account, Bucket, Pace, Reading, read};
+use rustix::fs::OFlags;
 
 /// Files that are kept for a component, the largest first.
 const MAX_FILES: usize = 512;
@@ -36,26 +40,44 @@ impl LearnedFile {
     }
 
     /// Whether the file is still there, and unchanged.
-    pub(crate) fn is_same(&self) -> bool {
+    fn is_same(&self) -> bool {
         Self::of(self.path.clone()).is_some_and(|now| now == *self)
     }
 }
 
-/// The regular files that processes have mapped or open, the largest first, within the bounds. Empty where the system
-/// does not list them in `/proc`.
+/// Those of the learned files that are still there, and unchanged.
+pub(crate) fn unchanged(learned: Vec<LearnedFile>) -> impl Iterator<Item = PathBuf> {
+    let mounts = Mounts::read();
+    let is_same = move |file: &LearnedFile| mounts.is_local(&file.path) && file.is_same();
+    learned.into_iter().filter(is_same).map(|file| file.path)
+}
+
+/// The regular files that processes have mapped or open and may not write, the largest first, within the bounds. Empty where
+/// the system does not list them in `/proc`.
 pub(crate) fn learn(pids: &[i32]) -> Vec<LearnedFile> {
-    let mut paths = BTreeSet::new();
+    let (mounts, mut found, mut written) = (Mounts::read(), BTreeSet::new(), BTreeSet::new());
     for pid in pids {
         let folder = PathBuf::from(format!("/proc/{pid}"));
+        // In another view of the file systems, paths are those of other files.
+        if !has_own_view(&folder) {
+            continue;
+        }
         let maps = std::fs::read_to_string(folder.join("maps")).unwrap_or_default();
-        // Address, access, offset, device, inode, path; a path may have blanks.
-        let mapped = maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..]));
-        paths.extend(mapped.map(PathBuf::from));
-        let open = std::fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
-        paths.extend(open.filter_map(|fd| std::fs::read_link(fd.path()).ok()));
+        for (path, may_write) in maps.lines().filter_map(mapped) {
+            if may_write { &mut written } else { &mut found }.insert(path);
+        }
+        for fd in std::fs::read_dir(folder.join("fd")).into_iter().flatten().flatten() {
+            let Ok(path) = std::fs::read_link(fd.path()) else { continue };
+            // A file of that name may be another one by now; a network is not asked.
+            if !mounts.is_local(&path) || !is_at(&fd.path(), &path) {
+                continue;
+            }
+            let info = folder.join("fdinfo").join(fd.file_name());
+            let info = std::fs::read_to_string(info).unwrap_or_default();
+            if is_read_only(&info) { &mut found } else { &mut written }.insert(path);
+        }
     }
-    let of_system = |path: &PathBuf| ["/proc", "/sys", "/dev"].iter().any(|s| path.starts_with(s));
-    let files = paths.into_iter().filter(|p| p.is_absolute() && !of_system(p));
+    let files = found.difference(&written).filter(|path| mounts.is_local(path)).cloned();
     let mut files: Vec<_> =
         files.filter_map(LearnedFile::of).filter(|f| f.len >= MIN_LEARNED).collect();
     files.sort_by(|a, b| b.len.cmp(&a.len).then_with(|| a.path.cmp(&b.path)));
@@ -63,14 +85,58 @@ pub(crate) fn learn(pids: &[i32]) -> Vec<LearnedFile> {
     files
 }
 
+/// Whether a process has this one's mounts and root.
+fn has_own_view(folder: &Path) -> bool {
+    let mounts = |folder: &Path| std::fs::read_link(folder.join("ns/mnt")).ok();
+    let own = mounts(Path::new("/proc/self"));
+    own.is_some() && mounts(folder) == own && is_at(&folder.join("root"), Path::new("/"))
+}
+
+/// Whether both paths lead to one file.
+fn is_at(a: &Path, b: &Path) -> bool {
+    let id = |path: &Path| path.metadata().ok().map(|file| (file.dev(), file.ino()));
+    id(a).is_some_and(|a| id(b) == Some(a))
+}
+
+/// The file of a line of `maps`, and whether writes to its mapping change it: address, access, offset, device, inode, path.
+fn mapped(line: &str) -> Option<(PathBuf, bool)> {
+    // A path may have blanks.
+    let path = line.find('/').and_then(|at| line.get(at..))?;
+    let access = line.split_ascii_whitespace().nth(1)?;
+    Some((PathBuf::from(path), access.contains('w') && access.ends_with('s')))
+}
+
+/// Whether an open file may only be read, by its `fdinfo`, whose flags are octal.
+fn is_read_only(info: &str) -> bool {
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
+    let flags = flags.map(OFlags::from_bits_retain);
+    // A file that was opened for its name alone is not read.
+    flags.is_some_and(|f| !f.intersects(OFlags::WRONLY | OFlags::RDWR) && !is_name(f))
+}
+
+#[cfg(target_os = "linux")]
+fn is_name(flags: OFlags) -> bool {
+    flags.contains(OFlags::PATH)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_name(_: OFlags) -> bool {
+    false
+}
+
 /// The files that match the declared patterns, relative ones below `base`.
 pub(crate) fn declared(patterns: &[String], base: &Path) -> Vec<PathBuf> {
     patterns.iter().flat_map(|pattern| glob::matches(&base.join(pattern))).collect()
 }
 
-/// One line for each file: length, time, path. Paths with a line end, and what exceeds the bound, are left out.
-pub(crate) fn encode(files: &[LearnedFile]) -> Vec<u8> {
-    let mut out = Vec::new();
+/// Before the hash of the configuration under which the files were learned.
+const CONFIGURATION: &str = "configuration ";
+
+/// The configuration, then one line for each file: length, time, path. Paths with a line end, and what exceeds the bound, are
+/// left out.
+pub(crate) fn encode(configuration: u64, files: &[LearnedFile]) -> Vec<u8> {
+    let mut out = format!("{CONFIGURATION}{configuration}\n").into_bytes();
     for LearnedFile { path, len, modified } in files {
         let Some(path) = path.to_str().filter(|p| !p.contains('\n')) else { continue };
         let line = format!("{len} {modified} {path}\n");
@@ -83,19 +149,23 @@ pub(crate) fn encode(files: &[LearnedFile]) -> Vec<u8> {
 }
 
 /// None for bytes that are no such record.
-pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<LearnedFile>> {
+pub(crate) fn decode(bytes: &[u8]) -> Option<(u64, Vec<LearnedFile>)> {
     let line = |line: &str| {
         let mut words = line.splitn(3, ' ');
         let (len, modified) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
         Some(LearnedFile { len, modified, path: words.next()?.into() })
     };
-    std::str::from_utf8(bytes).ok()?.lines().map(line).collect()
+    let mut lines = std::str::from_utf8(bytes).ok()?.lines();
+    let configuration = lines.next()?.strip_prefix(CONFIGURATION)?.parse().ok()?;
+    Some((configuration, lines.map(line).collect::<Option<_>>()?))
 }
 
-/// Opens a regular file, and nothing that would block.
+/// Opens a regular file, and nothing that would block: neither a pipe nor a terminal that was put in its place.
 fn open(path: &Path) -> Option<(File, u64)> {
-    let file = path.metadata().ok().filter(Metadata::is_file)?;
-    Some((File::open(path).ok()?, file.len()))
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    let found = file.metadata().ok().filter(Metadata::is_file)?;
+    Some((file, found.len()))
 }
 
 #[cfg(test)]
@@ -110,13 +180,45 @@ mod tests {
             modified: -1,
         };
         let files: Vec<_> = (0..3).map(file).collect();
-        assert_eq!(decode(&encode(&files)), Some(files));
+        assert_eq!(decode(&encode(5, &files)), Some((5, files)));
         let many: Vec<_> = (0..100_000).map(file).collect();
-        let record = encode(&many);
+        let record = encode(u64::MAX, &many);
         assert!(record.len() <= MAX_RECORD);
-        assert!(decode(&record).is_some_and(|kept| many.starts_with(&kept)));
-        for bad in ["x", "1 2", "1 x /a", "\u{fffd}"] {
+        let kept = decode(&record);
+        assert!(kept.is_some_and(|(hash, kept)| hash == u64::MAX && many.starts_with(&kept)));
+        // The second is one of an earlier version, which says nothing of the configuration.
+        for bad in ["x", "1 2 /a", "configuration 1\n1 x /a", "configuration -\n", "\u{fffd}"] {
             assert_eq!(decode(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn pipe_is_not_opened() {
+        let dir = std::env::temp_dir().join(format!("majordomo-open-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let (pipe, file) = (dir.join("pipe"), dir.join("file"));
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        std::fs::write(&file, "four").unwrap();
+        assert!(open(&pipe).is_none() && open(&dir).is_none());
+        assert_eq!(open(&file).map(|(_, len)| len), Some(4));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn files_that_a_process_may_write_are_recognised() {
+        let line = |access| format!("7f00-7f01 {access} 00000000 fe:00 24   /var/with blank/a.db");
+        let path = PathBuf::from("/var/with blank/a.db");
+        for (access, may_write) in
+            [("r--p", false), ("rw-p", false), ("r--s", false), ("rw-s", true)]
+        {
+            assert_eq!(mapped(&line(access)), Some((path.clone(), may_write)), "{access}");
+        }
+        assert_eq!(mapped("7f00-7f01 rw-p 00000000 00:00 0 [heap]"), None);
+        for (flags, want) in
+            [("0100000", true), ("02100001", false), ("0100002", false), ("x", false)]
+        {
+            assert_eq!(is_read_only(&format!("pos:\t0\nflags:\t{flags}\n")), want, "{flags}");
         }
     }
 
@@ -129,7 +231,18 @@ mod tests {
         let held = File::open(&open).unwrap();
         let files = learn(&[i32::try_from(std::process::id()).unwrap()]);
         let known = |path: &Path| files.iter().any(|f| f.path == path && f.is_same());
-        assert!(known(&program) && known(&open), "{files:?}");
+        let is_local = |path: &Path| Mounts::read().is_local(path);
+        assert_eq!((known(&program), known(&open)), (is_local(&program), is_local(&open)));
+        let still_there: Vec<_> = unchanged(files.clone()).collect();
+        assert_eq!(still_there.contains(&open), known(&open));
+        // One that is being written is no file of the load.
+        let log = OpenOptions::new().append(true).open(&open).unwrap();
+        let files = learn(&[i32::try_from(std::process::id()).unwrap()]);
+        assert!(!files.iter().any(|f| f.path == open), "{files:?}");
+        drop(log);
+        let files = learn(&[i32::try_from(std::process::id()).unwrap()]);
+        let known = |path: &Path| files.iter().any(|f| f.path == path && f.is_same());
+        assert_eq!(known(&open), is_local(&open));
         std::fs::write(&open, "changed").unwrap();
         assert!(!known(&open), "a changed file is another one");
         drop(held);

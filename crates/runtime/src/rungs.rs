@@ -12,7 +12,7 @@ pub(crate) use subject::{Body, Subject};
 use std::future::Future;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, Rung, WallSeconds};
+use majordomo_core::{ByteSize, ComponentKey, Rung, WallSeconds};
 use majordomo_engine::{Engine, Offers, ParkReport, WakeReport};
 use tokio::time::timeout;
 
@@ -32,14 +32,20 @@ pub(crate) struct Rungs {
 
 impl Rungs {
     /// The rungs on offer now.
-    pub(crate) fn offers(&self, engine: &Engine, now: WallSeconds) -> Offers {
+    pub(crate) fn offers(
+        &self,
+        engine: &Engine,
+        now: WallSeconds,
+        lacks_cgroup: impl Fn(ComponentKey) -> bool,
+    ) -> Offers {
         let (catalog, scheduler) = (engine.catalog(), engine.scheduler());
         let config = &engine.config().parking;
         let mut rungs = self.asleep.offers(catalog, |key| scheduler.load_time(key));
-        let paged = self.paged.offers(catalog, config, |key| {
+        let bytes = |key| {
             let learned = scheduler.entry(key).figures().learned().ready();
             learned.or(catalog.spec(key).map(|spec| spec.memory)).unwrap_or_default()
-        });
+        };
+        let paged = self.paged.offers(catalog, config, now, bytes, lacks_cgroup);
         let may_write = self.paged.may_write(config, now);
         let swap = if paged.is_empty() { ByteSize::ZERO } else { self.paged.room(config) };
         rungs.extend(paged);
@@ -67,11 +73,12 @@ impl Rungs {
         }
     }
 
-    /// Makes a parked component usable again. Dropping the future ends the step.
+    /// Makes a parked component usable again, which a demand waits for or not. Dropping the future ends the step.
     pub(crate) fn wake(
         &self,
         subject: Subject,
         from: Rung,
+        is_awaited: bool,
         within: Duration,
     ) -> impl Future<Output = Result<WakeReport, String>> + Send + use<> {
         let paged = self.paged.clone();
@@ -80,7 +87,7 @@ impl Rungs {
             let step = async {
                 let report = match from {
                     Rung::Asleep => asleep::wake(&subject).await,
-                    Rung::Paged => paged.wake(&subject, within).await,
+                    Rung::Paged => paged.wake(&subject, is_awaited, within).await,
                     Rung::Gone => Err("nothing is left to be woken".to_owned()),
                 }?;
                 until_healthy(&subject, &mut why).await;

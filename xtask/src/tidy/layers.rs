@@ -64,7 +64,7 @@ pub(super) const CRATES: &[Crate] = &[
     new("majordomo", 5, Some(3), &["runtime"]),
     new("server", 6, None, &["majordomo", "core", "files"]),
     new("python", 6, None, &["majordomo"]).with_unsafe(),
-    new("cli", 7, None, &["majordomo", "server", "sim"]),
+    new("cli", 7, None, &["files", "majordomo", "server", "sim"]),
     new("lab", 7, Some(7), &[]),
 ];
 

@@ -1,8 +1,13 @@
 //! A script of commands: printed as a shell reads it, or run step by step.
+//!
+//! Runs only programs of folders that no other user may change: `su` and `doas` keep the caller's PATH.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::Command;
 
 use majordomo::{Swap, quoted};
+use majordomo_files::{Folder, Owners};
 
 use crate::print;
 
@@ -19,6 +24,8 @@ pub(super) struct Script {
     pub(super) permanent: String,
     /// The command that undoes it.
     pub(super) undo: String,
+    /// The first step prints the number of the device that it makes; the text of the others has this one, an estimate.
+    pub(super) estimated: Option<u32>,
 }
 
 impl Script {
@@ -49,28 +56,60 @@ impl Script {
         })
     }
 
-    /// Runs the steps. After one that fails, what the earlier ones made is removed.
-    pub(super) fn run(&self) -> anyhow::Result<()> {
-        for step in &self.steps {
-            if let Err(error) = execute(step) {
-                // It may fail as well: there may be nothing yet to remove.
-                self.clean_up.iter().for_each(|step| drop(execute(step)));
-                return Err(error.context(format!("`{}` failed", shell(step))));
+    /// Runs the steps. After one that fails, what the earlier ones made is removed; where the first one fails, nothing was made.
+    pub(super) fn run(&mut self) -> anyhow::Result<()> {
+        for n_done in 0..self.steps.len() {
+            let step = self.steps.get(n_done).cloned().unwrap_or_default();
+            match execute(&step) {
+                Ok(printed) if n_done == 0 => self.take_number(&printed),
+                Ok(_) => {}
+                Err(error) => {
+                    if n_done > 0 {
+                        self.clean_up.iter().for_each(|step| drop(execute(step)));
+                    }
+                    return Err(error.context(format!("`{}` failed", shell(&step))));
+                }
             }
         }
         Ok(())
     }
+
+    /// Puts the number that the first step printed in the place of the estimated one.
+    fn take_number(&mut self, printed: &str) {
+        let (Some(estimate), Ok(number)) = (self.estimated.take(), printed.trim().parse::<u32>())
+        else {
+            return;
+        };
+        let renumber = |text: &mut String| {
+            for prefix in ["zram", "echo "] {
+                *text = text.replace(&format!("{prefix}{estimate}"), &format!("{prefix}{number}"));
+            }
+        };
+        self.steps.iter_mut().chain(&mut self.clean_up).flatten().for_each(renumber);
+        [&mut self.title, &mut self.undo].into_iter().for_each(renumber);
+    }
 }
 
-fn execute(step: &[String]) -> anyhow::Result<()> {
-    let Some((program, arguments)) = step.split_first() else { return Ok(()) };
-    let output = Command::new(program).args(arguments).output();
+/// The folders of PATH that no other user may change, and those of the system.
+fn trusted_folders() -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_trusted =
+        |folder: &PathBuf| folder.is_absolute() && Folder::open(folder, Owners::User).is_ok();
+    let of_system = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from);
+    let folders = std::env::split_paths(&path).filter(is_trusted).chain(of_system);
+    std::env::join_paths(folders).unwrap_or_else(|_| "/usr/sbin:/usr/bin:/sbin:/bin".into())
+}
+
+/// Runs one step, and returns its output.
+fn execute(step: &[String]) -> anyhow::Result<String> {
+    let Some((program, arguments)) = step.split_first() else { return Ok(String::new()) };
+    let output = Command::new(program).args(arguments).env("PATH", trusted_folders()).output();
     let output = output.map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => anyhow::anyhow!("{} is not installed", quoted(program)),
         _ => anyhow::anyhow!("{error}"),
     })?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let text = String::from_utf8_lossy(&output.stderr);
     let text = text.trim();
@@ -111,7 +150,7 @@ mod tests {
     fn failed_step_removes_what_the_earlier_ones_made_and_is_named() {
         let file = std::env::temp_dir().join(format!("majordomo-setup-{}", std::process::id()));
         let path = file.to_str().unwrap();
-        let script = Script {
+        let mut script = Script {
             steps: vec![step(&["touch", path]), step(&["sh", "-c", "echo no room >&2; exit 1"])],
             clean_up: vec![step(&["rm", path])],
             ..Script::default()
@@ -119,9 +158,47 @@ mod tests {
         let error = format!("{:#}", script.run().unwrap_err());
         assert!(error.contains("exit 1'` failed: no room"), "{error}");
         assert!(!file.exists());
-        let missing =
+        let mut missing =
             Script { steps: vec![step(&["majordomo-no-such-tool"])], ..Script::default() };
         let error = format!("{:#}", missing.run().unwrap_err());
         assert!(error.contains("is not installed"), "{error}");
+    }
+
+    #[test]
+    fn first_step_that_fails_removes_nothing() {
+        let file =
+            std::env::temp_dir().join(format!("majordomo-setup-kept-{}", std::process::id()));
+        std::fs::write(&file, "of another program").unwrap();
+        let path = file.to_str().unwrap();
+        let clean_up = vec![step(&["rm", path])];
+        let mut script = Script { steps: vec![step(&["false"])], clean_up, ..Script::default() };
+        script.run().unwrap_err();
+        assert!(file.exists());
+        std::fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
+    fn number_that_the_first_step_prints_takes_the_place_of_the_estimate() {
+        let file = std::env::temp_dir().join(format!("majordomo-setup-n-{}", std::process::id()));
+        let to_file = |text: &str| step(&["sh", "-c", &format!("{text} >> {}", file.display())]);
+        let mut script = Script {
+            steps: vec![step(&["echo", "7"]), to_file("echo /dev/zram1"), step(&["false"])],
+            clean_up: vec![to_file("echo 1")],
+            undo: "zramctl --reset /dev/zram1".to_owned(),
+            estimated: Some(1),
+            ..Script::default()
+        };
+        script.run().unwrap_err();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "/dev/zram7\n7\n");
+        assert_eq!(script.undo, "zramctl --reset /dev/zram7");
+        std::fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
+    fn folder_of_the_path_that_others_may_change_is_skipped() {
+        let path = trusted_folders();
+        let folders: Vec<_> = std::env::split_paths(&path).collect();
+        assert!(folders.contains(&"/usr/bin".into()), "{folders:?}");
+        assert!(folders.iter().all(|f| f.is_absolute() && *f != std::env::temp_dir()));
     }
 }

@@ -110,7 +110,17 @@ pub(super) fn script(
             path.replace(' ', "\\040")
         ),
         undo: undo(path),
+        estimated: None,
     })
+}
+
+/// Refuses a folder in which another user may put another file in the place of this one between two commands of root.
+pub(super) fn check_folder(file: &Path) -> anyhow::Result<()> {
+    let file = std::path::absolute(file)?;
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let checked = majordomo_files::Folder::open(folder, majordomo_files::Owners::User);
+    let way = "--yes runs commands as root; choose a --file in a folder that only root may change, such as /";
+    checked.map(drop).map_err(|error| anyhow::anyhow!("{error}; {way}"))
 }
 
 fn undo(path: &str) -> String {
@@ -194,6 +204,31 @@ mod tests {
             let error = script_on(unfit, "64MiB").unwrap_err().to_string();
             assert!(error.contains(unfit) && error.contains("setup zram"), "{error}");
         }
+    }
+
+    #[test]
+    fn folder_that_other_users_may_change_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let dir =
+            std::env::temp_dir().join(format!("majordomo-setup-folder-{}", std::process::id()));
+        let inner = dir.join("inner");
+        std::fs::create_dir_all(&inner).unwrap();
+        let set = |dir: &Path, mode| {
+            std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let check = || check_folder(&inner.join("s.swap")).map_err(|error| error.to_string());
+        set(&dir, 0o755);
+        set(&inner, 0o755);
+        assert_eq!(check(), Ok(()));
+        // Where others may make names, and where they may rename the folder.
+        for (above, own) in [(0o755, 0o777), (0o755, 0o1777), (0o777, 0o755)] {
+            set(&dir, above);
+            set(&inner, own);
+            let error = check().unwrap_err();
+            assert!(error.contains("choose a --file in a folder"), "{error}");
+        }
+        let _ = std::fs::remove_dir_all(dir);
     }
 
     #[test]

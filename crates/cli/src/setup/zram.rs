@@ -36,15 +36,20 @@ pub(super) fn script(machine: &Machine, size: Option<ByteSize>) -> anyhow::Resul
             machine.memory
         );
     }
+    let mut added = None;
     let (device, mut steps) = match free_device(machine) {
         Some(name) => (name, Vec::new()),
         None if machine.root.join(CONTROL).exists() => {
-            // Reading the file adds the device with the lowest free number.
-            (next_device(machine), vec![step(&["cat", &format!("/{CONTROL}/hot_add")])])
+            // Reading the file adds a device, mostly the one with the lowest free number, and prints its number.
+            let number = next_number(machine);
+            added = Some(number);
+            (format!("zram{number}"), vec![step(&["cat", &format!("/{CONTROL}/hot_add")])])
         }
         None => ("zram0".to_owned(), vec![step(&["modprobe", "zram", "num_devices=1"])]),
     };
     let device = format!("/dev/{device}");
+    let mut clean_up = vec![step(&["zramctl", "--reset", &device])];
+    clean_up.extend(added.map(|number| step(&["sh", "-c", &remove(number)])));
     let bytes = size.bytes().to_string();
     let mut make = step(&["zramctl", &device, "--size", &bytes]);
     let has_algorithm = has_algorithm(machine, &device);
@@ -63,14 +68,23 @@ pub(super) fn script(machine: &Machine, size: Option<ByteSize>) -> anyhow::Resul
             "zram is memory: components in it take about half of their bytes there, and the budget counts that".to_owned(),
         ],
         steps,
-        clean_up: vec![step(&["zramctl", "--reset", &device])],
+        clean_up,
         permanent: format!(
             "install systemd-zram-generator and write `[zram0]`, `zram-size = {}`, {algorithm}`swap-priority = {PRIORITY}` as lines of \
              /etc/systemd/zram-generator.conf",
             size.bytes() >> 20
         ),
-        undo: undo(&device),
+        undo: match added {
+            Some(number) => format!("{} && {}", undo(&device), remove(number)),
+            None => undo(&device),
+        },
+        estimated: added,
     })
+}
+
+/// The command that removes a device that was added.
+fn remove(number: u32) -> String {
+    format!("echo {number} > /{CONTROL}/hot_remove")
 }
 
 fn undo(device: &str) -> String {
@@ -93,10 +107,10 @@ fn free_device(machine: &Machine) -> Option<String> {
     names.into_iter().next()
 }
 
-fn next_device(machine: &Machine) -> String {
+fn next_number(machine: &Machine) -> u32 {
     let name = |number: &u32| format!("zram{number}");
     let is_free = |number: &u32| !machine.root.join("sys/block").join(name(number)).exists();
-    name(&(0..).find(is_free).unwrap_or(0))
+    (0..).find(is_free).unwrap_or(0)
 }
 
 /// Whether the device has the algorithm; one that is not there yet is made by the kernel's module, which mostly has.
@@ -163,6 +177,10 @@ mod tests {
         let steps = typed(&machine, None);
         let first = ["cat /sys/class/zram-control/hot_add", "zramctl /dev/zram1 --size 2147483648"];
         assert_eq!(steps[..2], first);
+        let script = script(&machine, None).unwrap();
+        let removed = "echo 1 > /sys/class/zram-control/hot_remove";
+        assert!(script.undo.ends_with(removed), "{}", script.undo);
+        assert!(script.clean_up.iter().any(|s| s.last().is_some_and(|word| word == removed)));
         let _ = fs::remove_dir_all(&machine.root);
     }
 }

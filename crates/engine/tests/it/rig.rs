@@ -407,11 +407,6 @@ impl Rig {
         }));
     }
 
-    /// From now on loads take so many seconds.
-    pub(crate) fn loads_take(&mut self, s: f64) {
-        self.load_takes = seconds(s);
-    }
-
     /// A park moves nothing, through no fault of the component.
     pub(crate) fn park_moves_nothing(&mut self, name: &str) {
         let (id, step) = self.step(name);

@@ -131,20 +131,6 @@ fn drain_that_is_cancelled_gives_back_the_room_in_swap() {
 }
 
 #[test]
-fn hanging_wake_allows_time_for_a_cold_load_within_the_deadline_of_the_demand() {
-    let mut rig = with_values(vec![spec("a"), spec("b")], 250);
-    rig.loads_take(8.0);
-    rig.make_ready("a");
-    park(&mut rig, "a");
-    let waiter = rig.demand_with(&["a"], None, Some(seconds(12.0)));
-    assert_eq!(rig.state("a"), "waking");
-    rig.wait(seconds(2.5));
-    assert_eq!(rig.state("a"), "unloading");
-    rig.settle();
-    assert_eq!(rig.answered(waiter), "granted");
-}
-
-#[test]
 fn preload_ends_a_parked_component_that_it_conflicts_with_and_that_is_worth_less() {
     let specs = vec![spec("a"), with(spec("c"), |s| s.conflicts = vec![id("a")])];
     let mut rig = Rig::new(specs, 250);

@@ -163,11 +163,11 @@ impl Zram {
     }
 }
 
-/// Bytes that the machine has written to swap since it started.
+/// Bytes that the machine has written to swap on disks, counted from some time on.
 pub(crate) fn written() -> anyhow::Result<u64> {
-    let text = std::fs::read_to_string("/proc/vmstat").context("/proc/vmstat cannot be read")?;
-    let pages = text.lines().find_map(|l| l.strip_prefix("pswpout ")?.trim().parse::<u64>().ok());
-    Ok(pages.unwrap_or(0) * rustix::param::page_size() as u64)
+    let root = Path::new("/");
+    let swap = majordomo::Swap::read(root).context("/proc/swaps cannot be read")?;
+    Ok(swap.written_to_disks(root).unwrap_or_default().bytes())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 use majordomo_core::ByteSize;
-use majordomo_paging::{Completed, Held, PagedOut, Pager, PagingError, Process, WorkingSet};
+use majordomo_paging::{Completed, Held, PagedOut, Pager, PagingError, Process, Stop, WorkingSet};
 
 use crate::eventually::eventually;
 use crate::fixture::{Fixture, OwnCgroup, add, pager};
@@ -32,6 +32,8 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
     add(tests, "page::open_connection_is_served_by_a_program_that_is_paged_out", connection);
     add(tests, "page::all_members_are_paged", members);
     add(tests, "page::process_that_has_ended_is_an_error", ended);
+    add(tests, "page::locked_memory_alone_is_an_error", locked_alone);
+    add(tests, "page::page_out_that_is_ended_from_outside_stops", ended_from_outside);
     add(tests, "page::time_that_is_over_stops_a_page_out_and_a_page_in", out_of_time);
 }
 
@@ -141,12 +143,40 @@ fn locked() {
     assert!(out.expected < SIZE + ByteSize::mib(4), "it is not expected: {out:?}");
 }
 
+fn locked_alone() {
+    let Some(pager) = pager() else { return };
+    let Some(cgroup) = OwnCgroup::make() else { return };
+    let mut subject = Subject::start();
+    subject.enter(&cgroup.0);
+    assert_eq!(subject.ask("lock 64"), "locked");
+    let out = pager.page_out(&[subject.process()], Some(&cgroup.0), None, LIMIT);
+    match out {
+        Err(PagingError::NothingFreed { locked, .. }) => assert!(locked >= SIZE, "{locked}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// As when the program is stopped meanwhile: its pages are left where it needs them.
+fn ended_from_outside() {
+    let Some(scene) = Scene::new(true) else { return };
+    let stop = Stop::default();
+    let pager = scene.pager.clone().ended_by(stop.clone());
+    let cgroup = scene.cgroup.as_ref().map(|cgroup| &cgroup.0);
+    stop.end();
+    let out = pager.page_out(&scene.members(), cgroup, None, LIMIT).unwrap();
+    assert_eq!(out.completed, Completed::OutOfTime, "{out:?}");
+    assert!(out.left.kept >= SIZE.scaled(0.5), "one piece at most: {out:?}");
+}
+
 fn forked() {
     let Some(mut scene) = Scene::new(true) else { return };
     let child: u32 = scene.subject.ask("fork").parse().unwrap();
-    let out = scene.out(None);
-    assert!(out.left.shared >= SIZE, "{out:?}");
-    assert!(out.expected < ByteSize::mib(8) && out.completed == Completed::Whole, "{out:?}");
+    let cgroup = scene.cgroup.as_ref().map(|cgroup| &cgroup.0);
+    let out = scene.pager.page_out(&scene.members(), cgroup, None, LIMIT);
+    match out {
+        Err(PagingError::NothingFreed { shared, .. }) => assert!(shared >= SIZE, "{shared}"),
+        other => panic!("{other:?}"),
+    }
     let child = Process::open(child).unwrap();
     let kill = std::process::Command::new("kill").args(["-9", &child.pid().to_string()]).status();
     assert!(kill.unwrap().success());

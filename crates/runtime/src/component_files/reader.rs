@@ -1,14 +1,15 @@
-//! The read ahead of files within a bandwidth, and counts the bytes that were not cached before.
+//! The read ahead of files within a bandwidth that all speculative reads share, and counts the bytes that were not cached
+//! before.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use majordomo_core::ByteSize;
 use majordomo_memory::{cached_bytes, read_ahead};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 /// Read between two pauses.
 const PIECE: u64 = 1 << 20;
@@ -30,18 +31,56 @@ impl Account {
     }
 }
 
+/// The bandwidth of all speculative reads together: a bucket that bytes empty and time fills.
+#[derive(Debug, Default)]
+pub(crate) struct Bucket {
+    /// When the bytes that were taken have all been paid.
+    paid_at: Mutex<Option<Instant>>,
+}
+
+impl Bucket {
+    /// Takes bytes, and waits until they are paid at so many bytes each second. Cancel safe: what was taken stays so.
+    async fn take(&self, bytes: u64, bandwidth: ByteSize) {
+        let span = Duration::from_secs_f64(bytes as f64 / bandwidth.0.max(1) as f64);
+        let at = {
+            let mut paid_at = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
+            let at = paid_at.map_or_else(Instant::now, |at| at.max(Instant::now())) + span;
+            *paid_at = Some(at);
+            at
+        };
+        sleep_until(at).await;
+    }
+}
+
+/// How fast a read may be.
+#[derive(Clone, Debug)]
+pub(crate) enum Pace {
+    /// As fast as possible: a load waits for it.
+    Demanded,
+    /// Within so many bytes each second, which all speculative reads share.
+    Speculative(ByteSize, Arc<Bucket>),
+}
+
 /// One read.
 #[derive(Debug)]
 pub(crate) struct Reading {
     pub(crate) files: Vec<PathBuf>,
-    /// Bytes each second; none = as fast as possible, since a load waits for them.
-    pub(crate) bandwidth: Option<ByteSize>,
+    pub(crate) pace: Pace,
+    /// No more is brought into the cache: it would push out what others need.
+    pub(crate) most: ByteSize,
     pub(crate) account: Arc<Account>,
 }
 
 /// The read ahead of all files. Dropping the future ends that.
 pub(crate) async fn read(reading: Reading) {
-    let Reading { files, bandwidth, account } = reading;
+    read_by(reading, cached_bytes).await;
+}
+
+/// The cached bytes of a range of a file, where the system says so.
+type Look = fn(&File, u64, u64) -> Option<u64>;
+
+async fn read_by(reading: Reading, cached: Look) {
+    let Reading { files, pace, most, account } = reading;
     for path in files {
         let opened = tokio::task::spawn_blocking(move || open_shared(&path));
         let Ok(Some((file, len))) = opened.await else { continue };
@@ -49,13 +88,19 @@ pub(crate) async fn read(reading: Reading) {
         while offset < len {
             let (piece, from) = (Arc::clone(&file), offset);
             let end = (offset + PIECE).min(len);
-            let read = tokio::task::spawn_blocking(move || read_piece(&piece, from, end)).await;
+            let read = move || read_piece(&piece, from, end, cached);
+            let read = tokio::task::spawn_blocking(read).await;
             // An unreadable rest is left to the load, which reports it.
             let Ok(Ok(n_read)) = read else { break };
             account.seen.fetch_add(end - offset, Ordering::Relaxed);
             account.read.fetch_add(n_read, Ordering::Relaxed);
-            if let Some(bandwidth) = bandwidth.filter(|_| n_read > 0) {
-                sleep(Duration::from_secs_f64(n_read as f64 / bandwidth.0.max(1) as f64)).await;
+            if account.read() >= most {
+                return;
+            }
+            if let Pace::Speculative(bandwidth, bucket) = &pace
+                && n_read > 0
+            {
+                bucket.take(n_read, *bandwidth).await;
             }
             offset = end;
         }
@@ -67,14 +112,14 @@ fn open_shared(path: &Path) -> Option<(Arc<File>, u64)> {
 }
 
 /// Reads the stretches of a piece that are not cached, and returns their bytes.
-fn read_piece(file: &File, from: u64, end: u64) -> std::io::Result<u64> {
-    if cached_bytes(file, from, end - from) == Some(end - from) {
+fn read_piece(file: &File, from: u64, end: u64, cached: Look) -> std::io::Result<u64> {
+    if cached(file, from, end - from) == Some(end - from) {
         return Ok(0);
     }
     let (mut offset, mut n_read) = (from, 0);
     while offset < end {
         let len = STRETCH.min(end - offset);
-        let missing = len - cached_bytes(file, offset, len).unwrap_or(0);
+        let missing = len - cached(file, offset, len).unwrap_or(0);
         if missing > 0 {
             read_ahead(file, offset, len)?;
             n_read += missing;
@@ -88,18 +133,76 @@ fn read_piece(file: &File, from: u64, end: u64) -> std::io::Result<u64> {
 mod tests {
     use super::*;
 
-    #[tokio::test(flavor = "current_thread", start_paused = true)]
-    async fn speculative_read_keeps_its_bandwidth_and_ends_when_it_is_dropped() {
-        let path = std::env::temp_dir().join(format!("majordomo-read-{}", std::process::id()));
-        std::fs::write(&path, vec![7; 3 << 20]).unwrap();
+    const MIB: ByteSize = ByteSize::mib(1);
+
+    struct Temporary(PathBuf);
+
+    impl Temporary {
+        fn of_mib(n: usize, name: &str) -> Self {
+            let name = format!("majordomo-read-{}-{name}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            std::fs::write(&path, vec![7; n << 20]).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Temporary {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    /// A read of a file of which nothing is cached, and its account.
+    fn reading(file: &Temporary, pace: Pace, most: ByteSize) -> (Reading, Arc<Account>) {
         let account = Arc::new(Account::default());
-        let files = vec![path.clone(), "/nowhere".into()];
-        let bandwidth = Some(ByteSize::mib(1));
-        read(Reading { files, bandwidth, account: Arc::clone(&account) }).await;
-        assert_eq!(account.seen.load(Ordering::Relaxed), 3 << 20);
-        // Written just now: all of it is cached where the system says so.
-        let unknown = cached_bytes(&File::open(&path).unwrap(), 0, 1).is_none();
-        assert_eq!(account.read(), ByteSize(if unknown { 3 << 20 } else { 0 }));
-        std::fs::remove_file(&path).unwrap();
+        let files = vec!["/nowhere".into(), file.0.clone()];
+        (Reading { files, pace, most, account: Arc::clone(&account) }, account)
+    }
+
+    fn speculative(bucket: &Arc<Bucket>) -> Pace {
+        Pace::Speculative(MIB, Arc::clone(bucket))
+    }
+
+    fn nothing(_: &File, _: u64, _: u64) -> Option<u64> {
+        Some(0)
+    }
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn speculative_reads_share_one_bandwidth() {
+        let (first, second) = (Temporary::of_mib(2, "first"), Temporary::of_mib(3, "second"));
+        let bucket = Arc::default();
+        let began = Instant::now();
+        let (a, of_a) = reading(&first, speculative(&bucket), ByteSize::gib(1));
+        let (b, of_b) = reading(&second, speculative(&bucket), ByteSize::gib(1));
+        tokio::join!(read_by(a, nothing), read_by(b, nothing));
+        assert_eq!((of_a.read(), of_b.read()), (ByteSize::mib(2), ByteSize::mib(3)));
+        let took = began.elapsed();
+        assert!(took >= Duration::from_secs(5), "5 MiB at 1 MiB/s took {took:?}");
+    }
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn dropped_read_ends_and_a_demanded_one_takes_no_time() {
+        let file = Temporary::of_mib(4, "dropped");
+        let (slow, account) = reading(&file, speculative(&Arc::default()), ByteSize::gib(1));
+        let within = tokio::time::timeout(Duration::from_millis(1500), read_by(slow, nothing));
+        assert!(within.await.is_err(), "4 MiB take 4 s");
+        assert_eq!(account.read(), ByteSize::mib(2));
+        let began = Instant::now();
+        let (fast, account) = reading(&file, Pace::Demanded, ByteSize::gib(1));
+        read_by(fast, nothing).await;
+        assert_eq!((account.read(), began.elapsed()), (ByteSize::mib(4), Duration::ZERO));
+    }
+
+    #[tokio::test]
+    async fn no_more_than_the_bound_is_brought_into_the_cache() {
+        let file = Temporary::of_mib(5, "bounded");
+        let (bounded, account) = reading(&file, Pace::Demanded, ByteSize::mib(2));
+        read_by(bounded, nothing).await;
+        assert_eq!(account.read(), ByteSize::mib(2));
+        // Cached bytes cost nothing.
+        let (whole, account) = reading(&file, Pace::Demanded, ByteSize::mib(2));
+        read_by(whole, |_, _, len| Some(len)).await;
+        assert_eq!(account.read(), ByteSize::ZERO);
+        assert_eq!(account.seen.load(Ordering::Relaxed), 5 << 20);
     }
 }

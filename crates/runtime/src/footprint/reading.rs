@@ -70,6 +70,8 @@ fn read(members: &Members, found: &[Entry]) -> Option<Footprint> {
     if let Some(largest) = unreadable {
         let usage = members.cgroup().and_then(|cgroup| cgroup.working_set().ok());
         sum.figure = if usage.is_some() { Figure::Cgroup } else { Figure::Largest };
+        // Usage counts no bytes in swap.
+        sum.swapped = if usage.is_some() { ByteSize::ZERO } else { sum.swapped };
         sum.exact = usage.unwrap_or(sum.exact + largest);
     }
     (sum.members > 0).then_some(sum)

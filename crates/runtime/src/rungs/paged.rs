@@ -4,24 +4,28 @@
 //! Invariant: a rung is offered only after a trial on an own child has shown that it frees memory.
 
 mod expected;
+mod refusals;
 mod steps;
+mod trials;
 mod writes;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use majordomo_core::{
-    BudgetSetting, ByteSize, ComponentKey, IncarnationId, ParkingConfig, ParkingStatus, Priority,
-    Rung, WallSeconds,
+    BudgetSetting, ByteSize, ComponentKey, IncarnationId, Moment, ParkingConfig, ParkingStatus,
+    Priority, Rung, WallSeconds,
 };
 use majordomo_engine::{ParkReport, RungOffer, WakeReport};
-use majordomo_memory::{LimitChoice, choose_limits, has_swap, written_to_swap};
-use majordomo_paging::{NotOffered, NotOfferedKind, Pager, Swap, try_paging};
+use majordomo_memory::{LimitChoice, choose_limits, has_swap};
+use majordomo_paging::{Pager, Swap, try_paging};
 use majordomo_registry::{Catalog, PoolSpec};
 
 use super::Subject;
 use crate::process::{ProcessLoader, RunningProcess};
 use expected::Rates;
+use refusals::Refusals;
+use trials::Trial;
 pub(crate) use writes::STORED;
 use writes::Writes;
 
@@ -46,22 +50,15 @@ struct Machine {
     is_announced: bool,
     /// As seen by the last look.
     swap: Swap,
+    /// Room in swap within a limit of the manager's own cgroup, as seen by the last look.
+    own_room: Option<ByteSize>,
     /// Bytes of components that are in swap, as measured last.
     ours: ByteSize,
+    refusals: Refusals,
     rates: Option<Rates>,
     writes: Writes,
     /// Writes were booked since they were stored.
     is_dirty: bool,
-}
-
-#[derive(Debug, Default)]
-enum Trial {
-    /// No component could be paged out.
-    #[default]
-    None,
-    UnderWay,
-    Offered(Pager),
-    Failed(NotOffered),
 }
 
 impl Paged {
@@ -82,19 +79,17 @@ impl Paged {
         std::mem::take(&mut machine.is_dirty).then(|| machine.writes.encode())
     }
 
-    /// Begins a trial where one may change the answer: none was made, or there was no swap and now there is. It takes about a
-    /// second, on a thread of its own.
-    pub(crate) fn try_if_due(&self, loader: &ProcessLoader, ended: impl FnOnce() + Send + 'static) {
+    /// Begins a trial where one may change the answer. It takes about a second, on a thread of its own.
+    pub(crate) fn try_if_due(
+        &self,
+        loader: &ProcessLoader,
+        now: Moment,
+        ended: impl FnOnce() + Send + 'static,
+    ) {
         let mut machine = self.machine();
-        let is_due = match &machine.trial {
-            Trial::None => true,
-            Trial::UnderWay | Trial::Offered(_) => false,
-            Trial::Failed(why) => why.kind() == NotOfferedKind::NoSwap && has_swap(Path::new("/")),
-        };
-        if !is_due {
+        if !machine.trial.begin_if_due(now, || has_swap(Path::new("/"))) {
             return;
         }
-        machine.trial = Trial::UnderWay;
         drop(machine);
         let (paged, loader) = (self.clone(), loader.clone());
         tokio::task::spawn_blocking(move || {
@@ -108,7 +103,7 @@ impl Paged {
                 Err(why) => tracing::debug!(%why, "programs cannot be parked in swap"),
             }
             let mut machine = paged.machine();
-            machine.trial = tried.map_or_else(Trial::Failed, Trial::Offered);
+            machine.trial.ended(tried);
             drop(machine);
             paged.look_at_swap();
             ended();
@@ -116,25 +111,22 @@ impl Paged {
     }
 
     fn pager(&self) -> Option<Pager> {
-        match &self.machine().trial {
-            Trial::Offered(pager) => Some(pager.clone()),
-            _ => None,
-        }
+        self.machine().trial.pager().cloned()
     }
 
     fn look_at_swap(&self) {
         let Some(pager) = self.pager() else { return };
-        let swap = pager.swap().unwrap_or_default();
-        let share = ram_share(&swap);
+        let (swap, own_room) = (pager.swap().unwrap_or_default(), pager.own_room());
+        let share = swap.ram_of_next();
         let mut machine = self.machine();
         machine.rates.get_or_insert_with(|| Rates::expected(share)).set_ram_share(share);
-        machine.swap = swap;
+        (machine.swap, machine.own_room) = (swap, own_room);
     }
 
     /// Looks at the machine's swap and the writes to it, with the bytes of components that are in swap. Blocks for a moment.
     pub(crate) fn look(&self, ours: ByteSize, now: WallSeconds) {
         self.look_at_swap();
-        let count = written_to_swap(Path::new("/"));
+        let count = self.pager().and_then(|pager| pager.written_to_disks());
         let mut machine = self.machine();
         machine.ours = ours;
         // Compressed memory wears nothing out.
@@ -158,28 +150,36 @@ impl Paged {
         cgroup.map_or(ByteSize::ZERO, |cgroup| pager.held(&[], Some(cgroup)).cached)
     }
 
-    /// The part of a swapped byte that is main memory.
-    pub(crate) fn ram_share(&self) -> f64 {
-        ram_share(&self.machine().swap)
+    /// Main memory that so many bytes of a component in swap take.
+    pub(crate) fn ram_of(&self, swapped: ByteSize) -> ByteSize {
+        self.machine().swap.ram_of(swapped)
     }
 
-    /// The components that may be parked here; `bytes` are those that a component has when it is ready.
+    /// The components that may be parked here; `bytes` are those that a component has when it is ready, and `lacks_cgroup`
+    /// says of which one the processes have no cgroup of their own.
     pub(crate) fn offers(
         &self,
         catalog: &Catalog,
         config: &ParkingConfig,
+        now: WallSeconds,
         bytes: impl Fn(ComponentKey) -> ByteSize,
+        lacks_cgroup: impl Fn(ComponentKey) -> bool,
     ) -> Vec<RungOffer> {
         let mut machine = self.machine();
-        let (Trial::Offered(_), Some(rates)) = (&machine.trial, machine.rates) else {
+        let (Some(pager), Some(rates)) = (machine.trial.pager(), machine.rates) else {
             return Vec::new();
         };
+        let needs_cgroup = pager.means().needs_cgroup();
         machine.is_announced = true;
+        machine.refusals.expire(now);
         if machine.swap.total == ByteSize::ZERO {
             return Vec::new();
         }
         let rows = catalog.keys().filter(|key| {
-            catalog.spec(*key).is_some() && reason_against(catalog, *key, config).is_none()
+            catalog.spec(*key).is_some()
+                && reason_against(catalog, *key, config).is_none()
+                && !machine.refusals.has(*key)
+                && !(needs_cgroup && lacks_cgroup(*key))
         });
         let offer = |key| RungOffer { key, rung: Rung::Paged, figures: rates.figures(bytes(key)) };
         rows.map(offer).collect()
@@ -189,7 +189,8 @@ impl Paged {
     pub(crate) fn room(&self, config: &ParkingConfig) -> ByteSize {
         let machine = self.machine();
         // Whatever other programs have in swap is theirs.
-        let left = machine.swap.free + machine.ours;
+        let free = machine.own_room.map_or(machine.swap.free, |own| own.min(machine.swap.free));
+        let left = free + machine.ours;
         let budget = match config.swap_budget {
             BudgetSetting::Share(share) => left.scaled(share),
             BudgetSetting::Bytes(bytes) => bytes.min(left),
@@ -205,9 +206,9 @@ impl Paged {
         let machine = self.machine();
         let (means, why_not) = match &machine.trial {
             Trial::None => (None, Some("no component is a program that may be parked".to_owned())),
-            Trial::UnderWay => (None, None),
+            Trial::UnderWay { .. } => (None, None),
             Trial::Offered(_) if !machine.is_announced => (None, None),
-            Trial::Failed(why) => (None, Some(why.to_string())),
+            Trial::Failed { why, .. } => (None, Some(why.to_string())),
             Trial::Offered(_) if machine.swap.total == ByteSize::ZERO => {
                 (None, Some("the swap was turned off".to_owned()))
             }
@@ -243,23 +244,10 @@ impl Paged {
     /// Wakes that may run at a time; none where nothing is paged.
     pub(crate) fn wake_lanes(&self) -> Option<usize> {
         let machine = self.machine();
-        matches!(machine.trial, Trial::Offered(_)).then(|| machine.swap.lanes())
+        machine.trial.pager().map(|_| machine.swap.lanes())
     }
 }
 
-/// The part of a swapped byte that is main memory, as compressed memory shows it once it holds enough.
-fn ram_share(swap: &Swap) -> f64 {
-    let is_compressed = !swap.is_disk() && swap.total > ByteSize::ZERO;
-    match is_compressed && swap.total - swap.free < ENOUGH {
-        true => COMPRESSED,
-        false => swap.ram_share(),
-    }
-}
-
-/// Compressed memory that holds less than this does not show its ratio.
-const ENOUGH: ByteSize = ByteSize::mib(32);
-/// The ratio that is expected until then.
-const COMPRESSED: f64 = 0.5;
 /// Finds out whether programs can be parked in swap on this machine: by which means and where to, or why not and the way
 /// out. Blocks for about a second.
 ///

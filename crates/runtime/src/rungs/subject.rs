@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use majordomo_core::ByteSize;
+use majordomo_core::{ByteSize, ComponentKey};
 use majordomo_registry::ComponentSpec;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -17,6 +17,7 @@ use crate::process::RunningProcess;
 /// The component of a step.
 #[derive(Debug)]
 pub(crate) struct Subject {
+    pub(crate) key: ComponentKey,
     pub(crate) spec: Arc<ComponentSpec>,
     /// The position of its own pool.
     pub(crate) own_pool: usize,

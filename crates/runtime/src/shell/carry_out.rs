@@ -49,7 +49,10 @@ impl Shell {
         for effect in effects {
             match effect {
                 Effect::StartLoad { id, deadline } => self.start_load(id, deadline),
-                Effect::CancelLoad { id, grace } => self.cancel_load(id.op, grace),
+                Effect::CancelLoad { id, grace } => {
+                    self.learned.files.load_ended(id.key);
+                    self.cancel_load(id.op, grace);
+                }
                 Effect::StartUnload { id, grace, hibernate } => {
                     self.start_unload(id, grace, hibernate);
                 }

@@ -8,7 +8,7 @@ use majordomo_core::{ByteSize, ComponentKey, Moment, StateStore, StatusValue};
 use majordomo_registry::Catalog;
 use tokio::task::AbortHandle;
 
-use crate::component_files::{self, Account, LearnedFile};
+use crate::component_files::{self, Account, Bucket, LearnedFile};
 use crate::state::FILES;
 
 /// Bytes are useful when their component is loaded within this time.
@@ -22,10 +22,18 @@ pub(super) struct Open {
     pub(super) task: AbortHandle,
 }
 
+/// A read that a load waits for.
+#[derive(Debug)]
+pub(super) struct Demanded {
+    pub(super) account: Arc<Account>,
+    pub(super) task: AbortHandle,
+}
+
 /// Learned files, reads and their outcome.
 #[derive(Debug, Default)]
 pub(crate) struct FileReads {
-    pub(super) learned: BTreeMap<ComponentKey, Vec<LearnedFile>>,
+    /// With the configuration under which they were learned.
+    learned: BTreeMap<ComponentKey, (u64, Vec<LearnedFile>)>,
     /// To be written: records by the name of the component.
     pub(super) dirty: BTreeMap<String, Vec<u8>>,
     /// There is a store.
@@ -33,9 +41,11 @@ pub(crate) struct FileReads {
     pub(super) open: BTreeMap<ComponentKey, Open>,
     useful: ByteSize,
     pub(super) wasted: ByteSize,
-    /// For loads that waited for them.
-    pub(super) demanded: Vec<Arc<Account>>,
+    /// For loads that are not ready yet.
+    demanded: BTreeMap<ComponentKey, Demanded>,
     demanded_before: ByteSize,
+    /// The bandwidth of all speculative reads.
+    pub(super) bucket: Arc<Bucket>,
 }
 
 impl FileReads {
@@ -49,8 +59,8 @@ impl FileReads {
             Some(Ok(values)) => {
                 for (name, bytes) in values {
                     let files = component_files::decode(&bytes);
-                    if let (Some(key), Some(files)) = (catalog.key(&name), files) {
-                        new.learned.insert(key, files);
+                    if let (Some(key), Some(learned)) = (catalog.key(&name), files) {
+                        new.learned.insert(key, learned);
                     }
                 }
             }
@@ -66,17 +76,39 @@ impl FileReads {
         }
     }
 
-    pub(super) fn learn(&mut self, key: ComponentKey, name: &str, files: Vec<LearnedFile>) {
-        if self.learned.get(&key) != Some(&files) {
+    pub(super) fn learn(&mut self, key: ComponentKey, files: Vec<LearnedFile>, catalog: &Catalog) {
+        let learned = (catalog.config_hash(key), files);
+        if self.learned.get(&key) != Some(&learned) {
             if self.keeps {
-                self.dirty.insert(name.to_owned(), component_files::encode(&files));
+                let name = catalog.id(key).as_str().to_owned();
+                self.dirty.insert(name, component_files::encode(learned.0, &learned.1));
             }
-            self.learned.insert(key, files);
+            self.learned.insert(key, learned);
+        }
+    }
+
+    /// The files that were learned under the configuration in force.
+    pub(super) fn of(&self, key: ComponentKey, catalog: &Catalog) -> Vec<LearnedFile> {
+        let learned = self.learned.get(&key).filter(|(hash, _)| *hash == catalog.config_hash(key));
+        learned.map(|(_, files)| files.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn demanded(&mut self, key: ComponentKey, read: Demanded) {
+        self.load_ended(key);
+        self.demanded.insert(key, read);
+    }
+
+    /// The load that waited for a read has ended, well or not: so does the read.
+    pub(super) fn load_ended(&mut self, key: ComponentKey) {
+        if let Some(read) = self.demanded.remove(&key) {
+            read.task.abort();
+            self.demanded_before += read.account.read();
         }
     }
 
     /// A component was loaded: what was read ahead for it is useful.
     pub(super) fn loaded(&mut self, key: ComponentKey, now: Moment) {
+        self.load_ended(key);
         self.expire(now);
         if let Some(open) = self.open.remove(&key) {
             open.task.abort();
@@ -90,21 +122,13 @@ impl FileReads {
             open.task.abort();
             self.wasted += open.account.read();
         }
-        let (before, done) =
-            (&mut self.demanded_before, |a: &Arc<Account>| Arc::strong_count(a) == 1);
-        self.demanded.retain(|account| {
-            if done(account) {
-                *before += account.read();
-            }
-            !done(account)
-        });
     }
 
     /// The rows of the status.
     pub(super) fn section(&mut self, now: Moment) -> Vec<(String, StatusValue)> {
         self.expire(now);
         let open = self.open.values().map(|o| o.account.read()).sum();
-        let demanded = self.demanded.iter().map(|a| a.read()).sum::<ByteSize>();
+        let demanded = self.demanded.values().map(|d| d.account.read()).sum::<ByteSize>();
         let bytes = |name: &str, bytes| (name.to_owned(), StatusValue::Bytes(bytes));
         let known = StatusValue::Count(self.learned.len() as u64);
         vec![
@@ -114,5 +138,48 @@ impl FileReads {
             bytes("not decided yet", open),
             bytes("for demanded loads", self.demanded_before + demanded),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use majordomo_registry::ComponentSpec;
+
+    use super::*;
+
+    fn catalog(program: &str) -> Catalog {
+        let spec = ComponentSpec::process("a", &[program]).unwrap();
+        Catalog::build(vec![spec], Vec::new(), None).unwrap()
+    }
+
+    #[test]
+    fn files_of_another_configuration_are_not_read() {
+        let (old, new) = (catalog("old"), catalog("new"));
+        let key = old.key("a").unwrap();
+        let record = component_files::encode(old.config_hash(key), &[]);
+        let line = b"5 0 /models/old\n";
+        let (_, files) = component_files::decode(&[&record[..], line].concat()).unwrap();
+        let mut reads = FileReads::default();
+        reads.learn(key, files.clone(), &old);
+        assert_eq!((reads.of(key, &old), reads.of(key, &new)), (files, Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn demanded_read_ends_with_its_load_however_that_ends() {
+        let mut reads = FileReads::default();
+        let begin = || tokio::spawn(std::future::pending::<()>());
+        let read = |task: &tokio::task::JoinHandle<()>| Demanded {
+            account: Arc::default(),
+            task: task.abort_handle(),
+        };
+        let (loaded, failed, replaced) = (begin(), begin(), begin());
+        reads.demanded(ComponentKey(0), read(&loaded));
+        reads.demanded(ComponentKey(1), read(&replaced));
+        reads.demanded(ComponentKey(1), read(&failed));
+        assert!(replaced.await.unwrap_err().is_cancelled());
+        reads.loaded(ComponentKey(0), Moment::ZERO);
+        reads.load_ended(ComponentKey(1));
+        assert!(loaded.await.unwrap_err().is_cancelled());
+        assert!(failed.await.unwrap_err().is_cancelled());
     }
 }

@@ -188,6 +188,7 @@ impl Shell {
         id: IncarnationId,
         result: Result<(Instance, LoadReport), FailedLoad>,
     ) {
+        self.learned.files.load_ended(id.key);
         let running = self.running.remove(&id.op);
         let cancelled = running.as_ref().is_some_and(|r| r.was_cancelled);
         match result {

@@ -114,12 +114,11 @@ impl Shell {
         self.taken.own = measured.own;
         let mut own = Vec::with_capacity(measured.rows.len());
         let mut processes = ByteSize::ZERO;
-        let ram_share = self.rungs.paged.ram_share();
         for MeasuredProcess { id, process, footprint: f, unmapped, turns } in measured.rows {
             self.taken.footprints.insert(id.key, (id.op, f));
             let bytes = match process.stepping().was_paged() {
                 // Bytes that are in swap for a park are booked there.
-                true => f.exact - f.swapped + f.swapped.scaled(ram_share) + unmapped,
+                true => f.exact - f.swapped + self.rungs.paged.ram_of(f.swapped) + unmapped,
                 false => f.exact,
             };
             processes += bytes;

@@ -5,40 +5,51 @@ use std::sync::Arc;
 use majordomo_core::{ComponentKey, IncarnationId};
 
 use super::Shell;
-use super::file_reads::Open;
-use crate::component_files::{self, Account, LearnedFile, Reading};
+use super::file_reads::{Demanded, Open};
+use crate::component_files::{self, Account, LearnedFile, Pace, Reading};
 use crate::message::Control;
 use crate::process::RunningProcess;
+
+/// A read ahead brings at most this part of the available memory into the cache: more would push out what others need, and
+/// its own beginning.
+const MOST: f64 = 0.5;
 
 impl Shell {
     /// Starts the read ahead of a component's files.
     pub(super) fn read_ahead(&mut self, key: ComponentKey, speculative: bool) {
         let Some(spec) = self.engine.catalog().spec(key).cloned() else { return };
-        let learned = self.learned.files.learned.get(&key).cloned().unwrap_or_default();
+        let learned = self.learned.files.of(key, self.engine.catalog());
         if learned.is_empty() && spec.files.is_empty() {
             return;
         }
-        let bandwidth = speculative.then_some(self.engine.config().read_ahead.bandwidth);
+        let bandwidth = self.engine.config().read_ahead.bandwidth;
+        let pace = match speculative {
+            true => Pace::Speculative(bandwidth, Arc::clone(&self.learned.files.bucket)),
+            false => Pace::Demanded,
+        };
+        let available = self.felt.as_ref().and_then(crate::pressure::Felt::available);
+        let most = available.unwrap_or_else(|| self.engine.budget().total()).scaled(MOST);
         let (account, base) = (Arc::new(Account::default()), self.base_dir.clone());
         let of_task = Arc::clone(&account);
         let task = tokio::spawn(async move {
             let files = tokio::task::spawn_blocking(move || {
                 let mut files = component_files::declared(&spec.files, &base);
-                files.extend(learned.into_iter().filter(LearnedFile::is_same).map(|f| f.path));
+                files.extend(component_files::unchanged(learned));
                 files
             });
             let files = files.await.unwrap_or_default();
-            component_files::read(Reading { files, bandwidth, account: of_task }).await;
+            component_files::read(Reading { files, pace, most, account: of_task }).await;
         });
+        let task = task.abort_handle();
         if speculative {
             let at = self.clock.now();
-            let open = Open { at, account, task: task.abort_handle() };
+            let open = Open { at, account, task };
             if let Some(before) = self.learned.files.open.insert(key, open) {
                 before.task.abort();
                 self.learned.files.wasted += before.account.read();
             }
         } else {
-            self.learned.files.demanded.push(account);
+            self.learned.files.demanded(key, Demanded { account, task });
         }
     }
 
@@ -63,10 +74,9 @@ impl Shell {
     }
 
     pub(super) fn learned_files(&mut self, id: IncarnationId, files: Vec<LearnedFile>) {
-        // None: the program has ended, or the system does not list them.
-        if !files.is_empty() {
-            let name = self.engine.catalog().id(id.key).as_str().to_owned();
-            self.learned.files.learn(id.key, &name, files);
+        // None: the program has ended, or the system does not list them. Another configuration has other files.
+        if !files.is_empty() && !self.engine.scheduler().entry(id.key).restart().is_outdated() {
+            self.learned.files.learn(id.key, files, self.engine.catalog());
         }
     }
 }

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{IncarnationId, OpId, Rung, StepId};
+use majordomo_core::{ComponentKey, IncarnationId, OpId, Rung, StepId};
 use majordomo_engine::{Input, Offers};
 use majordomo_registry::ComponentSpec;
 
@@ -27,8 +27,8 @@ impl Shell {
         if let Some(loader) = &self.processes
             && programs.any(may_park)
         {
-            let control = self.lanes.control();
-            self.rungs.paged.try_if_due(loader, move || control.send(Control::RungsTried));
+            let (control, now) = (self.lanes.control(), self.clock.now());
+            self.rungs.paged.try_if_due(loader, now, move || control.send(Control::RungsTried));
         }
         self.learned.wrote_to_swap(self.rungs.paged.changed_writes());
     }
@@ -56,7 +56,12 @@ impl Shell {
     }
 
     fn offers(&self) -> Offers {
-        self.rungs.offers(&self.engine, self.wall_clock.now())
+        let lacks_cgroup = |key: ComponentKey| {
+            let incarnation = self.slots.get(key.index()).and_then(|slot| slot.current());
+            let process = incarnation.and_then(|i| i.instance().running().cloned());
+            process.is_some_and(|process| process.members().cgroup().is_none())
+        };
+        self.rungs.offers(&self.engine, self.wall_clock.now(), lacks_cgroup)
     }
 
     /// The same after another configuration, whose budget may have other room for what is parked.
@@ -89,7 +94,8 @@ impl Shell {
         deadline: Duration,
     ) {
         let Some(subject) = self.subject(id) else { return };
-        let work = self.rungs.wake(subject, from, within(deadline));
+        let is_awaited = self.engine.scheduler().entry(id.key).is_required();
+        let work = self.rungs.wake(subject, from, is_awaited, within(deadline));
         self.begin_step(id.op, from, work, move |result| Input::Woken { id, step, result });
     }
 
@@ -102,7 +108,8 @@ impl Shell {
         let apart = catalog.apart(id.key).to_vec();
         let incarnation = self.incarnation(id)?;
         let uses = incarnation.gate().uses();
-        Some(Subject { spec, own_pool, apart_asleep, apart, uses, body: Body::of(incarnation) })
+        let body = Body::of(incarnation);
+        Some(Subject { key: id.key, spec, own_pool, apart_asleep, apart, uses, body })
     }
 
     fn begin_step<R: Send + 'static>(
@@ -123,9 +130,13 @@ impl Shell {
     /// Records a report before the engine gets it.
     pub(super) fn step_reported(&mut self, input: &Input) {
         match input {
-            Input::Parked { id, result: Ok(_), .. } => {
+            Input::Parked { id, result: Ok(report), .. } => {
                 if let Some(there) = self.ladder.get_mut(&id.op) {
                     there.is_there = true;
+                }
+                // A rung that the machine refused is not on offer any more before the engine acts.
+                if report.unmoved.is_some() {
+                    self.offer_rungs();
                 }
             }
             Input::Woken { id, result: Ok(_), .. } => drop(self.ladder.remove(&id.op)),

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::ByteSize;
+use majordomo_core::{ByteSize, ComponentKey};
 use majordomo_engine::Need;
-use majordomo_paging::{Completed, Left, PagedOut, Pager, PagingError, Process};
+use majordomo_paging::{Completed, Left, PagedOut, Pager, PagingError, Process, Stop};
 
+use super::refusals::Refused;
 use super::{Paged, ParkReport, Subject, WakeReport};
 use crate::logs::LogStream;
 use crate::process::RunningProcess;
@@ -23,7 +24,7 @@ const RELEASE: Duration = Duration::from_millis(500);
 
 impl Paged {
     /// Records the pages that the component touched since its last wake, and pages it out. The bytes that it holds
-    /// afterwards are measured. Dropping the future leaves a thread that ends within `within`.
+    /// afterwards are measured. Dropping the future ends the thread after the call of the kernel that is under way.
     pub(crate) async fn park(
         &self,
         subject: &Subject,
@@ -31,8 +32,9 @@ impl Paged {
     ) -> Result<ParkReport, String> {
         let (process, pager) = (self.process(subject)?, self.pager_or_reason()?);
         let (uses, own_pool, paged) = (subject.uses, subject.own_pool, self.clone());
-        let apart: Need = subject.apart.iter().copied().collect();
-        blocking(move || {
+        let (apart, key): (Need, _) = (subject.apart.iter().copied().collect(), subject.key);
+        blocking(move |stop| {
+            let pager = pager.ended_by(stop);
             let members = open_members(&process);
             if members.is_empty() {
                 return Err("it has no process left".to_owned());
@@ -45,12 +47,7 @@ impl Paged {
             let out = pager.page_out(&members, cgroup, prefetched.as_ref(), within.mul_f64(PAGING));
             let out = match out {
                 Ok(out) => out,
-                // Other programs have filled swap: nothing was moved.
-                Err(full @ (PagingError::SwapFull { .. } | PagingError::CgroupSwapFull { .. })) => {
-                    let unmoved = Some(full.to_string());
-                    return Ok(ParkReport { unmoved, ..ParkReport::default() });
-                }
-                Err(error) => return Err(error.to_string()),
+                Err(error) => return paged.refused(key, &error),
             };
             process.stepping().record().swap = out.after.swap;
             drop(step);
@@ -73,17 +70,25 @@ impl Paged {
         .await
     }
 
-    /// Reads the pages again that answers after earlier wakes touched; all of them, where none were recorded.
+    /// Reads the pages again that answers after earlier wakes touched; all of them, where none were recorded. Compressed memory
+    /// gives its pages faster to the program that touches them: nothing is read from it first when a use waits for that.
     pub(crate) async fn wake(
         &self,
         subject: &Subject,
+        is_awaited: bool,
         within: Duration,
     ) -> Result<WakeReport, String> {
         let (process, pager) = (self.process(subject)?, self.pager_or_reason()?);
         let paged = self.clone();
-        blocking(move || {
-            let members = open_members(&process);
+        blocking(move |stop| {
+            let pager = pager.ended_by(stop);
             let _step = process.stepping().begin();
+            if !paged.machine().swap.reads_first(is_awaited) {
+                let mut record = process.stepping().record();
+                (record.prefetched, record.rests) = (None, 0);
+                return Ok(WakeReport { measured: None, swap: record.swap });
+            }
+            let members = open_members(&process);
             let pages = process.stepping().record().pages.clone();
             let back = pager
                 .page_in(&members, pages.as_ref(), within.mul_f64(PAGING))
@@ -108,16 +113,42 @@ impl Paged {
         }
     }
 
+    /// The report of a failed page-out. Where the machine is its reason, nothing was moved, and the rung is not on offer for a
+    /// while.
+    fn refused(&self, key: ComponentKey, error: &PagingError) -> Result<ParkReport, String> {
+        if !error.is_of_the_machine() {
+            return Err(error.to_string());
+        }
+        let refused = match error.is_of_all_programs() {
+            true => Refused::Every,
+            false => Refused::One(key),
+        };
+        self.machine().refusals.add(refused);
+        Ok(ParkReport { unmoved: Some(error.to_string()), ..ParkReport::default() })
+    }
+
     fn pager_or_reason(&self) -> Result<Pager, String> {
         self.pager().ok_or_else(|| "no component is paged out on this machine".to_owned())
     }
 }
 
+/// Runs the work of a step on a thread that may block. Dropping the future ends its calls of the pager.
 async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+    work: impl FnOnce(Stop) -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
+    let ends = EndOnDrop(Stop::default());
+    let stop = ends.0.clone();
     // It fails only when the runtime shuts down.
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|lost| Err(lost.to_string()))
+    let done = tokio::task::spawn_blocking(move || work(stop)).await;
+    done.unwrap_or_else(|lost| Err(lost.to_string()))
+}
+
+struct EndOnDrop(Stop);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 /// The living members, each held so that its number cannot come to mean another process.
@@ -138,12 +169,13 @@ fn record_touched(
     uses: u64,
     was_paged: bool,
 ) {
-    let mut record = process.stepping().record();
-    let was_used = std::mem::replace(&mut record.uses, uses) != uses;
-    if !was_used || !was_paged {
+    let before = std::mem::replace(&mut process.stepping().record().uses, uses);
+    if before == uses || !was_paged {
         return;
     }
+    // Without the lock, for which measuring would wait.
     let touched = pager.touched(members);
+    let mut record = process.stepping().record();
     match &mut record.pages {
         Some(pages) => pages.merge(touched),
         None => record.pages = Some(touched),
@@ -176,11 +208,14 @@ fn in_words(out: &PagedOut) -> String {
         after.ram(),
         after.swap
     );
-    let Left { locked, shared, .. } = out.left;
+    let Left { locked, shared, untraceable, .. } = out.left;
     for (bytes, what) in [(locked, "locked"), (shared, "shared with other processes")] {
         if bytes > ByteSize::ZERO {
             line.push_str(&format!(", {bytes} {what}"));
         }
+    }
+    if untraceable > 0 {
+        line.push_str(&format!(", {untraceable} processes may not be traced and are left"));
     }
     match out.completed {
         Completed::SwapFull => line.push_str("; the swap is full"),
@@ -188,4 +223,45 @@ fn in_words(out: &PagedOut) -> String {
         _ => {}
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn step_that_is_dropped_ends_its_thread() {
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let (ended, has_ended) = tokio::sync::oneshot::channel();
+        let step = tokio::spawn(blocking(move |stop| {
+            let _ = begun.send(());
+            while !stop.is_ended() {
+                std::thread::yield_now();
+            }
+            let _ = ended.send(());
+            Ok(())
+        }));
+        has_begun.await.unwrap();
+        step.abort();
+        has_ended.await.unwrap();
+    }
+
+    #[test]
+    fn park_that_the_machine_refuses_withdraws_the_offer_and_others_do_not() {
+        let (key, other) = (ComponentKey(1), ComponentKey(2));
+        let has = |paged: &Paged| {
+            let machine = paged.machine();
+            (machine.refusals.has(key), machine.refusals.has(other))
+        };
+        let paged = Paged::default();
+        paged.refused(key, &PagingError::Ended).unwrap_err();
+        assert_eq!(has(&paged), (false, false), "its own end");
+        paged.refused(key, &PagingError::NeedsCgroup).unwrap();
+        assert_eq!(has(&paged), (true, false));
+        let (free, total) = (ByteSize::ZERO, ByteSize::gib(1));
+        let report = paged.refused(key, &PagingError::SwapFull { free, total }).unwrap();
+        let words = report.unmoved.unwrap();
+        assert!(words.contains("swap is full"), "{words}");
+        assert_eq!(has(&paged), (true, true));
+    }
 }

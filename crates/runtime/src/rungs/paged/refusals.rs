@@ -1,0 +1,58 @@
+//! Parks that the machine refused, through no fault of the component: for a while the rung is not on offer.
+//!
+//! Pure: the wall clock comes in as an argument. A refusal begins to expire when the offers are made next.
+
+use std::collections::BTreeMap;
+
+use majordomo_core::{ComponentKey, WallSeconds};
+
+/// Seconds until the rung is on offer again: room in swap and rights change seldom.
+const LASTS: i64 = 60;
+
+/// The subject of a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Refused {
+    /// No component can be parked: swap is full.
+    Every,
+    One(ComponentKey),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Refusals(BTreeMap<Refused, Option<WallSeconds>>);
+
+impl Refusals {
+    pub(super) fn add(&mut self, refused: Refused) {
+        self.0.insert(refused, None);
+    }
+
+    /// Forgets those that have lasted their time. One that a clock which was set back would keep is forgotten, too.
+    pub(super) fn expire(&mut self, now: WallSeconds) {
+        self.0.retain(|_, since| (0..LASTS).contains(&(now.0 - since.get_or_insert(now).0)));
+    }
+
+    pub(super) fn has(&self, key: ComponentKey) -> bool {
+        self.0.contains_key(&Refused::Every) || self.0.contains_key(&Refused::One(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_component_is_offered_again_after_a_minute() {
+        let (refused, other) = (ComponentKey(1), ComponentKey(2));
+        let has = |refusals: &Refusals| (refusals.has(refused), refusals.has(other));
+        let mut refusals = Refusals::default();
+        refusals.add(Refused::One(refused));
+        refusals.expire(WallSeconds(1000));
+        assert_eq!(has(&refusals), (true, false));
+        refusals.add(Refused::Every);
+        refusals.expire(WallSeconds(1059));
+        assert_eq!(has(&refusals), (true, true));
+        refusals.expire(WallSeconds(1060));
+        assert_eq!(has(&refusals), (true, true), "all of them are refused");
+        refusals.expire(WallSeconds(1119));
+        assert_eq!(has(&refusals), (false, false));
+    }
+}
