@@ -164,6 +164,8 @@ impl ProcessLoader {
         let announced = self.guard.announce(process_group.clone()).await;
         let announced =
             announced.map_err(|source| ProcessError::Guard { component: component(), source })?;
+        // From here on the program may write.
+        ctx.clock.reached(LoadStage::Spawn);
         let guarded = (leader, announced);
         let started = self.supervise(ctx, guarded, bound, &endpoint, commands, request);
         let (mut process, mut heard) = started.map_err(|source| ProcessError::Spawn {
@@ -171,7 +173,6 @@ impl ProcessLoader {
             program: program.clone(),
             source,
         })?;
-        ctx.clock.reached(LoadStage::Spawn);
 
         let ready = async {
             match &ctx.spec.ready {

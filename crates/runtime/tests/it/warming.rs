@@ -51,10 +51,11 @@ pub(crate) fn server(port: &str, how: &str) -> ExitCode {
             }
             code => {
                 let head = format!("HTTP/1.1 {code} X\r\nTransfer-Encoding: chunked\r\n\r\n");
-                for part in [head.as_str(), "3\r\nabc\r\n", "0\r\n\r\n"] {
+                for part in [head.as_str(), "3\r\nabc\r\n"] {
                     let _ = out.write_all(part.as_bytes());
                 }
-                println!("answered");
+                println!("answered but for the end");
+                let _ = out.write_all(b"0\r\n\r\n");
                 // Kept open: the answer has an end of its own.
                 kept.push(stream);
             }
