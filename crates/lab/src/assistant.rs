@@ -50,6 +50,7 @@ pub(crate) mod stand_in;
 mod steps;
 pub(crate) mod used;
 mod verdict;
+mod warm;
 
 use std::process::ExitCode;
 

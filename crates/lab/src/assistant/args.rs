@@ -208,6 +208,9 @@ pub(super) struct ReportArgs {
     /// Folder with the results of `day`, into which the report is written
     #[arg(long = "out", default_value = "target/assistant-day", value_name = "FOLDER")]
     pub(super) folder: PathBuf,
+    /// Folders with the results of other seeds under the same settings, which are pooled with them; may be given several times
+    #[arg(long = "with", value_name = "FOLDER")]
+    pub(super) others: Vec<PathBuf>,
 }
 
 #[cfg(test)]

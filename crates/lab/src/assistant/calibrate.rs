@@ -17,6 +17,7 @@ use super::ram::GroupSample;
 use super::record::Measured;
 use super::run::Bench;
 use super::server::Server;
+use super::warm::WarmAnswers;
 use crate::short::Zram;
 
 /// The result of a calibration.
@@ -24,6 +25,8 @@ pub(super) struct Calibrated {
     pub(super) components: BTreeMap<String, Measured>,
     /// The memory of everything as the memory group counts it, in bytes; none without a group.
     pub(super) ram: Option<u64>,
+    /// None where memory is not made short.
+    pub(super) warm: Option<WarmAnswers>,
 }
 
 impl Bench {
@@ -68,7 +71,12 @@ impl Bench {
             components.entry(name).or_insert(unknown).pss = pss;
         }
         let pids = processes.survivors().into_iter().map(|(pid, _)| pid).collect();
-        Ok((Calibrated { components, ram }, pids))
+        // After memory, which is that of one answer.
+        let warm = match &self.memory {
+            Some(_) => Some(WarmAnswers::measure(server, &self.folder, progress).await?),
+            None => None,
+        };
+        Ok((Calibrated { components, ram, warm }, pids))
     }
 
     /// Loads everything and asks each component one question; the times of both.

@@ -174,6 +174,7 @@ impl Measurement {
     async fn calibrate(&mut self, args: &DayArgs) -> anyhow::Result<()> {
         let calibrated = self.bench.calibrate(&self.progress).await?;
         self.summary.components = calibrated.components;
+        self.summary.warm = calibrated.warm;
         let all = ByteSize(self.summary.all_loaded());
         self.budget = match args.budget() {
             Some(budget) => budget.of(all),
@@ -216,6 +217,7 @@ impl Measurement {
         let (learned, warm_up) = day.before();
         let plan = Plan {
             day: &day.day,
+            warm: self.summary.warm.as_ref(),
             learned,
             warm_up,
             places: &day.places,

@@ -2,11 +2,16 @@
 //! began.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{LineWriter, Write as _};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use anyhow::Context;
 use majordomo_server::client::Streamed;
 use majordomo_server::wire::Event;
 use majordomo_server::{Address, Client};
+use serde::Serialize;
 use tokio::task::JoinHandle;
 
 use super::clock;
@@ -93,6 +98,15 @@ impl Seen {
     }
 }
 
+/// An event as it is kept.
+#[derive(Serialize)]
+struct Kept<'a> {
+    /// When it arrived, on the clock of the commands.
+    now_ms: f64,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
 /// Follows a server until it is dropped.
 #[derive(Debug)]
 pub(super) struct Follower {
@@ -101,7 +115,11 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub(super) async fn start(address: Address) -> anyhow::Result<Self> {
+    /// Each event is also written to a file, a line of JSON each.
+    pub(super) async fn start(address: Address, kept: &Path) -> anyhow::Result<Self> {
+        let kept =
+            File::create(kept).with_context(|| format!("{} cannot be written", kept.display()))?;
+        let mut kept = LineWriter::new(kept);
         let mut events = Client::new(address).follow_events(None).await?;
         let seen = Arc::new(Mutex::new(Seen::default()));
         let shared = Arc::clone(&seen);
@@ -111,7 +129,12 @@ impl Follower {
                 let now_ms = clock::seconds() * 1e3;
                 let mut seen = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 match next {
-                    Streamed::Next(event, _) => seen.take(&event, now_ms),
+                    Streamed::Next(event, _) => {
+                        seen.take(&event, now_ms);
+                        // They explain a wait; the figures do without.
+                        let line = serde_json::to_string(&Kept { now_ms, event: &event });
+                        let _ = line.map(|line| writeln!(kept, "{line}"));
+                    }
                     Streamed::Gap(gap) => seen.tally.missed += gap.missed.unwrap_or(1),
                 }
             }

@@ -57,18 +57,20 @@ fn memory_rows(out: &mut String, summary: &Summary) {
 
 fn components(out: &mut String, summary: &Summary) {
     out.push_str(
-        "| component | PSS after one answer MiB | load ms | first answer ms |\n|---|---|---|---|\n",
+        "| component | PSS after one answer MiB | load ms | first answer ms | warm answer ms |\n|---|---|---|---|---|\n",
     );
+    let or_none = |ms: Option<f64>| ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.0}"));
     for (name, m) in &summary.components {
         let _ = writeln!(
             out,
-            "| {name} | {:.0} | {} | {} |",
+            "| {name} | {:.0} | {} | {} | {} |",
             m.pss as f64 / MIB,
-            m.load_ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.0}")),
-            m.first_answer_ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.0}"))
+            or_none(m.load_ms),
+            or_none(m.first_answer_ms),
+            or_none(summary.warm.as_ref().and_then(|warm| warm.of_component(name)))
         );
     }
-    let _ = writeln!(out, "| all | {:.0} | | |", summary.all_loaded() as f64 / MIB);
+    let _ = writeln!(out, "| all | {:.0} | | | |", summary.all_loaded() as f64 / MIB);
 }
 
 fn days(out: &mut String, summary: &Summary) {
@@ -129,6 +131,10 @@ pub(super) fn report(summary: &Summary, pictures: &[&str]) -> String {
     short::sections(&mut out, summary);
     out.push_str("\n## Ratios of mean waits\n\nThe same commands under both; 90 % interval by a bootstrap over days and, in each, blocks of successive commands. No day is played twice, so the noise between two runs of the same day is not in it.\n\n");
     ratio_table(&mut out, summary, goals::wait);
+    if summary.warm.is_some() {
+        out.push_str("\n## Ratios of mean full waits\n\nThe same with the time of the answer beyond that of a warm component.\n\n");
+        ratio_table(&mut out, summary, Played::full_wait_ms);
+    }
     memory_rows(&mut out, summary);
     out.push_str("\n## Ratios of mean times to the answer\n\nWait and answer together, since a preload competes with the answer for the processors.\n\n");
     ratio_table(&mut out, summary, Played::to_answer_ms);
@@ -171,6 +177,8 @@ const METHOD: &str = "
 - A command's wait is from its text to the lease on the needed component, as the client sees it, with the exchange after a wrong choice. A
   refused command counts as refused; its needed component is then leased by name once. A command that is not served even so has no times.
   The time to the answer is the wait and the component's answer.
+- A full wait is the wait and the time of the answer less that of a warm component for the same question. That reference is the median of
+  three answers, asked in the calibration; it is the same under every policy. A full wait is not cut at zero.
 - Memory is the sum of proportional set sizes of all processes of components, read from the system at equal distances, with those that
   load or end, and with memory that is swapped out; its mean is over time. The peak is the largest sample, so a shorter one between two
   samples is missed. The manager's process and its guard are apart.
@@ -225,7 +233,7 @@ mod tests {
         );
         has("## Ratios of mean times to the answer");
         has("| to the answer ms |");
-        has("| chat | 1000 | 900 | – |");
+        has("| chat | 1000 | 900 | – | – |");
         // The waits of both days are 90, 0, 10 and 0.
         has("| 25 (5–45) | 0 | 50 (10–90) | 90 (10–90) |");
         has("Seed 1, lru, command 1: chat, refused (too_large)");

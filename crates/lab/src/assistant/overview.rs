@@ -42,6 +42,7 @@ pub(super) fn summary(
         sample_ms: args.sample as f64,
         was_interrupted: false,
         condition: None,
+        warm: None,
         took_s: 0.0,
         runs: Vec::new(),
     }

@@ -37,6 +37,9 @@ pub(super) struct Played {
     pub(super) is_served: bool,
     /// From the question to its answer.
     pub(super) answer_ms: f64,
+    /// The time of a warm component for that answer; none where it was not measured.
+    #[serde(default)]
+    pub(super) warm_answer_ms: Option<f64>,
     /// Whether the answer was real.
     pub(super) is_real: bool,
     /// The answer, or what was wrong with it; cut.
@@ -60,7 +63,28 @@ impl Played {
         self.wait_ms + self.answer_ms
     }
 
+    /// The wait, and what the answer took beyond that of a warm component: negative where it was quicker, so that noise is
+    /// as likely to shorten a mean as to lengthen it. The wait alone where warm answers were not measured.
+    pub(super) fn full_wait_ms(&self) -> f64 {
+        self.wait_ms + self.warm_answer_ms.map_or(0.0, |warm| self.answer_ms - warm)
+    }
+
     pub(super) fn waited(&self) -> bool {
         self.wait_ms > NOTICED.as_secs_f64() * 1e3
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_wait_has_the_answer_beyond_a_warm_one_and_is_not_cut_at_zero() {
+        let of = |answer_ms, warm_answer_ms| {
+            Played { wait_ms: 40.0, answer_ms, warm_answer_ms, ..Played::default() }.full_wait_ms()
+        };
+        assert_eq!(of(150.0, Some(100.0)), 90.0);
+        assert_eq!(of(50.0, Some(100.0)), -10.0);
+        assert_eq!(of(150.0, None), 40.0);
     }
 }

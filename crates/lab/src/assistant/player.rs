@@ -45,6 +45,8 @@ pub(super) struct Line {
     pub(super) text: String,
     /// Whether an earlier line has the same text.
     pub(super) is_repeat: bool,
+    /// The place of the question among those of the component.
+    pub(super) question_number: usize,
     pub(super) question: Question,
 }
 
@@ -62,10 +64,13 @@ pub(super) fn script(
     let lines = day.iter().map(|step| {
         let place = places[step.place];
         let component = folder.components[place].clone();
-        let question = rng.pick(&folder.questions[&component]).clone();
+        let questions = &folder.questions[&component];
+        let question_number = rng.below(questions.len());
+        let question = questions[question_number].clone();
         let text = draw.next(place);
         let is_repeat = !seen.insert(text);
-        Line { pause: step.pause, component, text: text.to_owned(), is_repeat, question }
+        let text = text.to_owned();
+        Line { pause: step.pause, component, text, is_repeat, question_number, question }
     });
     Script { lines: lines.collect(), hold }
 }

@@ -1,7 +1,7 @@
 //! Waits of all days together, with first uses and without, and their ratios to LRU's.
 
 use super::figures::{Ratio, Spread, mean, quantile};
-use super::goals;
+use super::goals::{self, Time};
 use super::played::Played;
 use super::policy::Policy;
 use super::record::Summary;
@@ -57,10 +57,10 @@ impl Statistic {
 }
 
 /// The waits of a policy by day, in milliseconds; a command that was not served has none.
-pub(super) fn waits(summary: &Summary, policy: Policy, part: Part) -> Vec<Vec<f64>> {
+pub(super) fn waits(summary: &Summary, policy: Policy, part: Part, time: Time) -> Vec<Vec<f64>> {
     let of = |run: &super::record::Run| {
         let counted = run.commands.iter().filter(|c| c.is_served && part.has(c));
-        counted.map(goals::wait).collect()
+        counted.map(time).collect()
     };
     goals::of(summary, policy).map(of).collect()
 }
@@ -70,9 +70,10 @@ pub(super) fn pooled(
     summary: &Summary,
     policy: Policy,
     part: Part,
+    time: Time,
     statistic: Statistic,
 ) -> Option<Spread> {
-    let days = waits(summary, policy, part);
+    let days = waits(summary, policy, part, time);
     let all = days.concat();
     let each: Vec<f64> =
         days.iter().filter(|day| !day.is_empty()).map(|day| statistic.of(day)).collect();
@@ -84,10 +85,11 @@ pub(super) fn ratio(
     summary: &Summary,
     policy: Policy,
     part: Part,
+    time: Time,
     statistic: Statistic,
 ) -> Option<Ratio> {
     let has = |played: &Played| part.has(played);
-    let pairs = goals::pairs_of(summary, policy, Policy::Lru, None, goals::wait, &has);
+    let pairs = goals::pairs_of(summary, policy, Policy::Lru, None, time, &has);
     match statistic {
         Statistic::Mean => Ratio::new(&pairs),
         Statistic::Quantile(share) => Ratio::of_quantiles(&pairs, share),
@@ -112,15 +114,16 @@ mod tests {
             day(Policy::Product, 1, 900.0, 50.0),
             day(Policy::Product, 2, 900.0, 50.0),
         ]);
-        let lru = |part, statistic| pooled(&summary, Policy::Lru, part, statistic).unwrap();
+        let wait = goals::wait;
+        let lru = |part, statistic| pooled(&summary, Policy::Lru, part, wait, statistic).unwrap();
         assert_eq!(lru(Part::All, Statistic::Mean).mean, 375.0);
         let warm = lru(Part::Warm, Statistic::Mean);
         assert_eq!((warm.mean, warm.least, warm.most), (200.0, 100.0, 300.0));
         assert_eq!(lru(Part::All, Statistic::Quantile(0.99)).mean, 900.0);
-        let ratio = |part, statistic| ratio(&summary, Policy::Product, part, statistic);
+        let ratio = |part, statistic| ratio(&summary, Policy::Product, part, wait, statistic);
         assert_eq!(ratio(Part::Warm, Statistic::Mean).unwrap().value, 0.25);
         assert_eq!(ratio(Part::All, Statistic::Quantile(0.99)).unwrap().value, 1.0);
         assert_eq!(ratio(Part::All, Statistic::Mean).unwrap().value, 0.7);
-        assert_eq!(pooled(&summary, Policy::Idle, Part::All, Statistic::Mean), None);
+        assert_eq!(pooled(&summary, Policy::Idle, Part::All, wait, Statistic::Mean), None);
     }
 }

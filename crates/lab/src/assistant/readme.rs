@@ -7,7 +7,9 @@ use std::fmt::Write as _;
 use super::columns::{MIB, played, shown};
 use super::figures::Spread;
 use super::goals::equal_memory;
+use super::played::Played;
 use super::policy::Policy;
+use super::pooled::{Part, Statistic, pooled};
 use super::record::{Run, Summary};
 
 /// Options whose value is a folder or a program of this machine; the defaults do elsewhere.
@@ -73,8 +75,8 @@ pub(super) fn short_table(out: &mut String, summary: &Summary) {
         summary.took(),
         summary.machine
     );
-    out.push_str("| policy | memory: mean, peak MiB | of everything loaded | commands that waited | mean wait ms | p95 ms | to the answer ms | refused |\n");
-    out.push_str("|---|---|---|---|---|---|---|---|\n");
+    out.push_str("| policy | memory: mean, peak MiB | of everything loaded | commands that waited | mean wait ms | p95 ms | mean full wait ms | p95 ms | to the answer ms | refused |\n");
+    out.push_str("|---|---|---|---|---|---|---|---|---|---|\n");
     for (policy, runs) in played(summary) {
         let of = |figure: fn(&Run) -> f64| {
             Spread::new(&runs.iter().map(|r| figure(r)).collect::<Vec<_>>())
@@ -104,16 +106,25 @@ pub(super) fn short_table(out: &mut String, summary: &Summary) {
         let mean = of(|r| r.ram.map_or(r.mean, |ram| ram.mean)).mean;
         let peak = of(|r| r.ram.map_or(r.peak, |ram| ram.peak) as f64).most;
         let waited = of(|r| 100.0 * r.figures.share(r.figures.n_waited)).mean;
+        let full = [Statistic::Mean, Statistic::Quantile(0.95)].map(|statistic| {
+            let time = Played::full_wait_ms;
+            let figure = pooled(summary, policy, Part::All, time, statistic);
+            figure
+                .filter(|_| summary.warm.is_some())
+                .map_or_else(|| "–".to_owned(), |f| shown(f, 0))
+        });
         let refused: usize = runs.iter().map(|r| r.figures.n_refused).sum();
         let _ = writeln!(
             out,
-            "| {name} | {:.0}, {:.0} | {:.0} %, {:.0} % | {waited:.1} % | {} | {} | {} | {refused} |",
+            "| {name} | {:.0}, {:.0} | {:.0} %, {:.0} % | {waited:.1} % | {} | {} | {} | {} | {} | {refused} |",
             mean / MIB,
             peak / MIB,
             100.0 * mean / counted,
             100.0 * peak / counted,
             shown(of(|r| r.figures.mean_ms), 0),
             shown(of(|r| r.figures.p95_ms), 0),
+            full[0],
+            full[1],
             shown(of(|r| r.figures.to_answer_ms), 0),
         );
     }

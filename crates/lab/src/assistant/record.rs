@@ -15,6 +15,7 @@ use super::ram::Ram;
 use super::rungs::Rungs;
 use super::sampler::Sample;
 use super::used::Used;
+use super::warm::WarmAnswers;
 use crate::short::Condition;
 
 /// Counts from the events of a server.
@@ -155,6 +156,9 @@ pub(super) struct Summary {
     /// How memory was made short, if it was.
     #[serde(default)]
     pub(super) condition: Option<Condition>,
+    /// The times of warm answers, where they were measured.
+    #[serde(default)]
+    pub(super) warm: Option<WarmAnswers>,
     /// From the begin of the calibration to the end of the last run.
     pub(super) took_s: f64,
     pub(super) runs: Vec<Run>,
@@ -164,6 +168,28 @@ impl Summary {
     /// The sum of all components, each after one answer.
     pub(super) fn all_loaded(&self) -> u64 {
         self.components.values().map(|m| m.pss).sum()
+    }
+
+    /// A setting in which another measurement differs, so that its days cannot be pooled with these; none where it differs in none.
+    pub(super) fn difference(&self, other: &Self) -> Option<&'static str> {
+        let short = |of: fn(&Condition) -> f64| {
+            [self, other].map(|summary| summary.condition.as_ref().map(of))
+        };
+        let [own_swap, swap] = [self, other].map(|s| s.condition.as_ref().map(|c| c.swap));
+        let [own_share, share] = [self, other].map(|summary| {
+            let budget = summary.condition.as_ref().map(|c| c.budget as f64);
+            budget.map(|budget| (100.0 * budget / summary.all_loaded().max(1) as f64).round())
+        });
+        let [own_rest, rest] = short(|c| c.settle_s);
+        let pauses = |s: &Self| (s.compress, s.longest_pause_s);
+        let differences = [
+            (own_swap != swap, "the swap"),
+            (own_share != share, "the budget"),
+            (own_rest != rest, "the rest before the first command"),
+            (pauses(self) != pauses(other), "the pauses"),
+            (self.commands_per_day != other.commands_per_day, "the commands of a day"),
+        ];
+        differences.into_iter().find(|(differs, _)| *differs).map(|(_, what)| what)
     }
 
     /// The time that the measurement took, in words.

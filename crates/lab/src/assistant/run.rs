@@ -35,6 +35,7 @@ use super::rungs::Rungs;
 use super::sampler::{Sample, Sampled, Sampler};
 use super::server::{Place, Server, TemporaryFile};
 use super::steps::UseStep;
+use super::warm::WarmAnswers;
 use crate::short::ShortMemory;
 
 /// Looks for processes that outlive their server, and the time between two.
@@ -64,6 +65,8 @@ pub(super) struct Bench {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan<'a> {
     pub(super) day: &'a Day,
+    /// The times of warm answers, where they were measured.
+    pub(super) warm: Option<&'a WarmAnswers>,
     /// Earlier uses that the product has learned from.
     pub(super) learned: &'a [UseStep],
     /// Those after them, up to the day: they are played before the figures begin.
@@ -205,7 +208,8 @@ impl Bench {
             refused = self.warm_up(server, plan, &mut pacing, progress) => refused?,
             () = self.interrupt.raised() => 0,
         };
-        let follower = Follower::start(server.address.clone()).await?;
+        let events = self.work.join(format!("events-{}-{}.jsonl", plan.day.seed, plan.policy));
+        let follower = Follower::start(server.address.clone(), &events).await?;
         let group = self.memory.as_ref().map(|memory| Arc::clone(memory.group()));
         let sampler = Sampler::start(named(server).await?, group, self.sample);
         let warmed_up = plan.warm_up.iter().map(|step| plan.places[step.place]);
@@ -227,6 +231,8 @@ impl Bench {
             match played {
                 Ok(mut played) => {
                     played.is_first_use = used.insert(&line.component);
+                    played.warm_answer_ms =
+                        plan.warm.and_then(|warm| warm.of(&line.component, line.question_number));
                     pacing.record_uses(&played.used());
                     commands.push(played);
                 }

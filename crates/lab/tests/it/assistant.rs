@@ -204,9 +204,12 @@ fn memory_of_a_day_with_short_memory_is_counted_by_a_group_of_its_own() {
     let (code, said) = world.start(&["assistant", "report", "--out", &out]).end_within(DEADLINE);
     assert_eq!(code, Some(0), "{said}");
     let report = world.read("results/report.md");
-    for part in
-        ["## Short memory", "| warm, without first uses | two-state |", "product: mean wait"]
-    {
+    for part in [
+        "## Short memory",
+        "| warm, without first uses | two-state |",
+        "| full wait |",
+        "product: mean full wait",
+    ] {
         assert!(report.contains(part), "{part:?} is missing in\n{report}");
     }
 }

@@ -1,8 +1,10 @@
-//! The goals with memory really short: waits beside LRU's by the kind of swap, and RAM with swap cache and zram.
+//! The goals with memory really short: full waits beside LRU's by the kind of swap, and RAM with swap cache and zram. A full wait
+//! ends with the answer, less the time of a warm one.
 
 use majordomo::{ByteSize, Config};
 
 use super::super::columns::MIB;
+use super::super::played::Played;
 use super::super::policy::Policy;
 use super::super::pooled::{self, Part, Statistic};
 use super::super::ram::Ram;
@@ -55,9 +57,10 @@ fn share(
 fn mean_wait(summary: &Summary, part: Part, swap: SwapKind) -> Goal {
     let (most, aim) = over_lru(swap);
     let aim = aim.map_or_else(String::new, |aim| format!(" (aim {aim:.2})"));
-    let ratio = pooled::ratio(summary, Policy::Product, part, Statistic::Mean);
+    let ratio =
+        pooled::ratio(summary, Policy::Product, part, Played::full_wait_ms, Statistic::Mean);
     goal(
-        &format!("product: mean wait at most {most:.2} of LRU's{aim}; {}", part.name()),
+        &format!("product: mean full wait at most {most:.2} of LRU's{aim}; {}", part.name()),
         ratio.map(|r| (interval(r), r.value <= most)),
     )
 }
@@ -65,8 +68,12 @@ fn mean_wait(summary: &Summary, part: Part, swap: SwapKind) -> Goal {
 fn tail(summary: &Summary, part: Part, share: f64, most_ms: f64, aim: &str) -> Goal {
     let statistic = Statistic::Quantile(share);
     goal(
-        &format!("product: p{:.0} at most {most_ms:.0} ms{aim}; {}", 100.0 * share, part.name()),
-        pooled::pooled(summary, Policy::Product, part, statistic)
+        &format!(
+            "product: p{:.0} of full waits at most {most_ms:.0} ms{aim}; {}",
+            100.0 * share,
+            part.name()
+        ),
+        pooled::pooled(summary, Policy::Product, part, Played::full_wait_ms, statistic)
             .map(|own| (format!("{:.0} ms", own.mean), own.mean <= most_ms)),
     )
 }
@@ -155,20 +162,20 @@ mod tests {
     #[test]
     fn goals_follow_the_kind_of_swap() {
         let disk = judged(&[290.0; 100], 400.0, 550, SwapKind::Disk, 400 << 20);
-        assert_eq!(reached(&disk, "product: mean wait at most 0.30"), [Some(true); 2]);
-        assert_eq!(reached(&disk, "product: p95 at most 500"), [Some(true); 2]);
+        assert_eq!(reached(&disk, "product: mean full wait at most 0.30"), [Some(true); 2]);
+        assert_eq!(reached(&disk, "product: p95 of full waits at most 500"), [Some(true); 2]);
         assert_eq!(reached(&disk, "product: mean RAM"), [Some(true)]);
         assert_eq!(reached(&disk, "product: peak RAM"), [Some(true)]);
         assert_eq!(reached(&disk, "product: every day writes"), [Some(true)]);
         assert_eq!(reached(&disk, "product: at least 90 % of the bytes"), [Some(false)]);
         let zram = judged(&[290.0; 100], 401.0, 551, SwapKind::Zram, 400 << 20);
-        assert_eq!(reached(&zram, "product: mean wait at most 0.25"), [Some(false); 2]);
+        assert_eq!(reached(&zram, "product: mean full wait at most 0.25"), [Some(false); 2]);
         assert_eq!(reached(&zram, "product: mean RAM"), [Some(false)]);
         assert_eq!(reached(&zram, "product: peak RAM"), [Some(false)]);
         assert_eq!(reached(&zram, "product: every day writes"), []);
         let none = judged(&[810.0; 100], 400.0, 500, SwapKind::None, 400 << 20);
-        assert_eq!(reached(&none, "product: mean wait at most 0.80"), [Some(false); 2]);
-        assert_eq!(reached(&none, "product: p95"), []);
+        assert_eq!(reached(&none, "product: mean full wait at most 0.80"), [Some(false); 2]);
+        assert_eq!(reached(&none, "product: p95 of full waits"), []);
     }
 
     #[test]
@@ -176,16 +183,16 @@ mod tests {
         let mut waits = [1.0; 100];
         waits[98..].fill(1_600.0);
         let disk = judged(&waits, 400.0, 500, SwapKind::Disk, 400 << 20);
-        assert_eq!(reached(&disk, "product: mean wait"), [Some(true); 2]);
-        assert_eq!(reached(&disk, "product: p95"), [Some(true); 2]);
-        assert_eq!(reached(&disk, "product: p99"), [Some(false); 2]);
+        assert_eq!(reached(&disk, "product: mean full wait"), [Some(true); 2]);
+        assert_eq!(reached(&disk, "product: p95 of full waits"), [Some(true); 2]);
+        assert_eq!(reached(&disk, "product: p99 of full waits"), [Some(false); 2]);
     }
 
     #[test]
     fn other_budgets_than_that_of_the_goals_are_reported() {
         let other = judged(&[290.0; 100], 900.0, 990, SwapKind::Disk, 250 << 20);
         assert_eq!(reached(&other, "product: mean RAM"), [None]);
-        let goal = other.iter().find(|g| g.goal.starts_with("product: mean wait")).unwrap();
+        let goal = other.iter().find(|g| g.goal.starts_with("product: mean full wait")).unwrap();
         assert!(goal.measured.ends_with("; reported at 25 %"), "{}", goal.measured);
         assert_eq!(reached(&other, "every policy: every answer real"), [Some(true)]);
     }

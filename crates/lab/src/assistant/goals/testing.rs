@@ -83,6 +83,7 @@ pub(in crate::assistant) fn summary(runs: Vec<Run>) -> Summary {
         sample_ms: 250.0,
         was_interrupted: false,
         condition: None,
+        warm: None,
         took_s: 1_310.0,
         runs,
     }
