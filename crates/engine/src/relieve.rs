@@ -82,7 +82,8 @@ impl Engine {
             self.relief.trimmed = true;
             progress += self.trim_all(step);
         }
-        progress += self.evict_preloads((!pressed).then_some(&excess), step);
+        let (memory, _) = excess.apart_from_swap();
+        progress += self.evict_preloads((!pressed).then_some(&memory), step);
         progress += self.unload_for_pressure(step);
         // Trimming gets one round to take effect before components are unloaded, unless it cannot help.
         if overdrawn && (progress == 0 || self.scheduler.pressure() >= PressureLevel::Critical) {
@@ -228,12 +229,16 @@ impl Engine {
         keys.sort_by_key(|k| self.scheduler.entry(*k).parking().rests_until() > now);
     }
 
-    /// Evicts in the policy's order until the bytes of the victims cover the excess.
+    /// Evicts in the policy's order until the bytes of the victims cover the excess. For swap only parked components end: bytes
+    /// there of one that is up are of no use to others, and come back as it is used.
     fn unload_for_overdraft(&mut self, step: &mut Step<'_>) -> usize {
         let may_help = |e: &Entry| e.state() == ComponentState::Ready || e.state().is_parked();
         let keys = self.scheduler.keys_where(may_help);
-        let excess = self.scheduler.budget().excess();
-        self.evict_until(&keys, excess, &Cause::Overdraft, step)
+        let (memory, _) = self.scheduler.budget().excess().apart_from_swap();
+        let n_for_memory = self.evict_until(&keys, memory, &Cause::Overdraft, step);
+        let parked = self.scheduler.keys_where(|e| e.state().is_parked());
+        let (_, swap) = self.scheduler.budget().excess().apart_from_swap();
+        n_for_memory + self.evict_until(&parked, swap, &Cause::Overdraft, step)
     }
 
     /// Evicts of these components in the policy's order until their bytes cover the excess.

@@ -5,6 +5,8 @@ use majordomo_core::{
     MemoryStatus, Moment, PoolStatus, Priority, Status, StatusValue,
 };
 
+use majordomo_memory::Need;
+
 use crate::Engine;
 
 impl Engine {
@@ -56,7 +58,13 @@ impl Engine {
                 retry_on_demand: e.is_tried_on_demand(),
                 pid: None,
                 endpoint: None,
-                parking: ComponentParking::default(),
+                parking: ComponentParking {
+                    swapped: match e.state().is_parked() {
+                        true => self.scheduler.budget().bookings(key).of(Need::SWAP),
+                        false => ByteSize::ZERO,
+                    },
+                    ..ComponentParking::default()
+                },
             });
         }
         let engine = vec![

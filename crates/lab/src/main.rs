@@ -6,6 +6,7 @@
 
 mod assistant;
 mod closed;
+mod cold_start;
 mod cycles;
 mod footprint;
 mod hog;
@@ -37,6 +38,8 @@ enum Command {
     Assistant(assistant::Args),
     /// Run users who wait for each answer, with the components of a configuration, against other policies
     Closed(closed::Args),
+    /// Measure loads of real components with warm, cold, and read-ahead files
+    ColdStart(cold_start::Args),
     /// Measure the manager's own memory, at rest and while it retrains
     Footprint(footprint::Args),
     /// Let a program take memory fast beside a manager in a cgroup: does a process die?
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
             return assistant::run(&args).unwrap_or_else(|error| failed(&error));
         }
         Command::Closed(args) => closed::run(&args),
+        Command::ColdStart(args) => cold_start::run(&args),
         Command::Footprint(args) => footprint::run(&args),
         Command::Hog(args) => hog::run(&args),
         Command::Intents(args) => intents::run(&args),

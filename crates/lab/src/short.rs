@@ -7,7 +7,7 @@
 //! every policy under pressure, since thresholds follow the size of the machine.
 
 mod args;
-mod files;
+pub(crate) mod files;
 mod group;
 mod hog;
 mod swap;

@@ -400,8 +400,9 @@ impl Entry {
                 if self.figures.first_use().is_some() {
                     self.parking.measured(bytes, now);
                 }
-                // Much of a woken component is in swap until it is used: that is not what it holds after a load.
-                if in_use_for.is_some() || !self.parking.is_woken() {
+                // Much of a woken component stays in swap: a use of it holds less than one after a load, unless it needs more
+                // than was known.
+                if !self.parking.is_woken() || in_use_for.is_some() && self.figures.is_more(bytes) {
                     self.figures.measured_up(bytes, in_use_for, now);
                 }
             }

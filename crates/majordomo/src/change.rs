@@ -68,7 +68,7 @@ pub enum ChangeEffect {
     LoadCancelled,
     /// It is removed, and was not loaded.
     Gone,
-    /// It is removed, or was preloaded: unloaded now.
+    /// It is removed, was preloaded, or is parked: unloaded now.
     Unloads,
     /// It is removed: unloaded when its leases have ended.
     UnloadsWhenReleased {
@@ -162,6 +162,7 @@ fn effect(
     match now.state {
         ComponentState::Loading { .. } if now.speculative => ChangeEffect::LoadCancelled,
         ComponentState::Loading { .. } => ChangeEffect::AfterLoad,
+        ComponentState::Down(_) | ComponentState::Queued { .. } => ChangeEffect::Unloads,
         _ if now.leases > 0 => ChangeEffect::WhenReleased { leases: now.leases },
         // A preloaded component that was never used is expendable.
         _ if now.speculative && !now.pinned && after.priority != Priority::Core => {
@@ -171,19 +172,47 @@ fn effect(
     }
 }
 
+/// Whether a process of it runs: a parked component is loaded, too. One that is stuck does not change.
 fn is_loaded(state: ComponentState) -> bool {
-    matches!(
-        state,
-        ComponentState::Loading { .. }
-            | ComponentState::Ready
-            | ComponentState::Draining
-            | ComponentState::Unloading { .. }
-    )
+    state.is_alive() && state != ComponentState::Stuck
 }
 
 #[cfg(test)]
 mod tests {
+    use majordomo_core::{ByteSize, Moment, Rung};
+    use majordomo_engine::Engine;
+
     use super::*;
+
+    #[test]
+    fn parked_component_whose_identity_changes_or_that_is_removed_is_unloaded() {
+        let program = |command: &str| ComponentSpec::process("a", &[command]).unwrap();
+        let (old, new) = (program("old"), program("new"));
+        let catalog = Catalog::build(vec![old.clone()], Vec::new(), None).unwrap();
+        let engine = Engine::new(Arc::new(catalog), Config::default(), ByteSize::gib(1));
+        let now = |state| {
+            let [mut now] = <[_; 1]>::try_from(engine.status(Moment::ZERO).components).unwrap();
+            now.state = state;
+            now
+        };
+        let mut renamed = program("old");
+        renamed.keywords = vec!["word".into()];
+        for state in [
+            ComponentState::Down(Rung::Paged),
+            ComponentState::Down(Rung::Asleep),
+            ComponentState::Queued { from: Rung::Paged },
+        ] {
+            let now = now(state);
+            let effect = |after: Option<&ComponentSpec>| effect(Some(&old), after, Some(&now));
+            assert_eq!(effect(Some(&new)), ChangeEffect::Unloads, "{state:?}");
+            assert_eq!(effect(None), ChangeEffect::Unloads, "{state:?}");
+            assert_eq!(effect(Some(&renamed)), ChangeEffect::InPlace, "{state:?}");
+        }
+        assert_eq!(
+            effect(Some(&old), Some(&new), Some(&now(ComponentState::UNLOADED))),
+            ChangeEffect::NextLoad
+        );
+    }
 
     #[test]
     fn changed_settings_that_are_read_at_start_need_a_restart() {

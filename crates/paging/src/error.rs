@@ -99,7 +99,7 @@ pub enum PagingError {
     NeedsCgroup,
     /// Hardly any memory of the processes can be paged out: it is locked, or shared with processes that they forked.
     #[error(
-        "of {held} of memory only {freed} could be freed ({locked} locked, {shared} shared with other processes)"
+        "of {held} of memory only {freed} could be freed ({locked} locked, {shared} shared with other processes, {mapped_shared} in shared mappings)"
     )]
     NothingFreed {
         /// Memory that the processes hold all the same.
@@ -110,6 +110,8 @@ pub enum PagingError {
         locked: ByteSize,
         /// Memory that forks share.
         shared: ByteSize,
+        /// Memory of shared mappings.
+        mapped_shared: ByteSize,
     },
     /// A file of the system could not be read or written.
     #[error("{}: {error}", path.display())]

@@ -8,8 +8,12 @@ pub(crate) struct Mapping {
     pub(crate) range: Range,
     /// Whether it is private, of memory, and neither a device's nor of huge pages.
     is_pageable: bool,
+    /// Whether it is memory that other processes may map as well: a shared mapping of no file on a disk.
+    is_shared_memory: bool,
     /// Whether its pages are locked in memory (`mlock`).
     pub(crate) is_locked: bool,
+    /// Bytes in memory, shared ones divided by the processes that map them.
+    proportional: u64,
     /// Bytes of pages that are in memory and belong to no file.
     pub(crate) anonymous: u64,
     /// Bytes of pages that are in swap.
@@ -18,6 +22,9 @@ pub(crate) struct Mapping {
 
 /// Flags of mappings that are left alone: I/O memory, pages without a description, huge pages of a pool.
 const UNTOUCHABLE: [&str; 3] = ["io", "pf", "ht"];
+
+/// Names of memory that a process maps as shared: anonymous, POSIX, by memfd, System V.
+const SHARED_MEMORY: [&str; 4] = ["/dev/zero", "/dev/shm/", "/memfd:", "/SYSV"];
 
 impl Mapping {
     /// Whether pages of it may be paged out: the anonymous ones of a private mapping. They are its own, wherever the
@@ -33,7 +40,16 @@ impl Mapping {
 
     /// Bytes that are locked in memory.
     pub(crate) fn locked(&self) -> u64 {
-        if self.is_pageable && self.is_locked { self.anonymous } else { 0 }
+        match self.is_locked {
+            true if self.is_pageable => self.anonymous,
+            true if self.is_shared_memory => self.proportional,
+            _ => 0,
+        }
+    }
+
+    /// Bytes of a shared mapping, which are not paged out; locked ones apart.
+    pub(crate) fn shared_memory(&self) -> u64 {
+        if self.is_shared_memory && !self.is_locked { self.proportional } else { 0 }
     }
 }
 
@@ -51,6 +67,7 @@ pub(crate) fn parse(smaps: &str) -> Vec<Mapping> {
         match key {
             "Anonymous" => mapping.anonymous = kib(value),
             "Swap" => mapping.swap = kib(value),
+            "Pss" => mapping.proportional = kib(value),
             "VmFlags" => {
                 let has = |flag: &str| value.split_ascii_whitespace().any(|f| f == flag);
                 mapping.is_locked |= has("lo");
@@ -74,7 +91,16 @@ fn header(line: &str) -> Option<Mapping> {
     let is_device = path.starts_with("/dev/") && path != "/dev/zero";
     let is_kernels = path.starts_with("[v");
     let is_pageable = permissions.ends_with('p') && !is_device && !is_kernels;
-    Some(Mapping { range, is_pageable, is_locked: false, anonymous: 0, swap: 0 })
+    let is_memory = SHARED_MEMORY.iter().any(|start| path.starts_with(start));
+    Some(Mapping {
+        range,
+        is_pageable,
+        is_shared_memory: permissions.ends_with('s') && is_memory,
+        is_locked: false,
+        proportional: 0,
+        anonymous: 0,
+        swap: 0,
+    })
 }
 
 fn kib(value: &str) -> u64 {
@@ -110,6 +136,29 @@ mod tests {
         check("7f00000000-7f00003000 rw-p 00000000 00:00 0", "rd wr ht", false);
         check("7f00000000-7f00003000 rw-p 00000000 00:00 0", "rd wr io pf", false);
         check("7f00000000-7f00003000 r--p 00000000 00:00 0  [vvar]", "rd", false);
+    }
+
+    #[test]
+    fn shared_memory_is_counted_and_locked_one_apart() {
+        let check = |mapping: &str, flags: &str, want: (u64, u64)| {
+            let header = format!("7f00000000-7f00003000 {mapping}");
+            let text =
+                format!("{header}\nRss: 12 kB\nPss: 6 kB\nAnonymous: 0 kB\nVmFlags: {flags}\n");
+            let [mapping] = &parse(&text)[..] else { panic!("{header}") };
+            let got = (mapping.shared_memory() >> 10, mapping.locked() >> 10);
+            assert_eq!(got, want, "{header} {flags}");
+        };
+        for path in [
+            "/dev/zero (deleted)",
+            "/dev/shm/ring",
+            "/memfd:ring (deleted)",
+            "/SYSV00000000 (deleted)",
+        ] {
+            check(&format!("rw-s 00000000 00:01 9 {path}"), "rd wr sh", (6, 0));
+            check(&format!("rw-s 00000000 00:01 9 {path}"), "rd wr sh lo", (0, 6));
+        }
+        check("rw-s 00000000 fe:00 24 /var/lib/a.db", "rd wr sh", (0, 0));
+        check("rw-p 00000000 00:05 4 /dev/zero", "rd wr", (0, 0));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub struct Left {
     pub locked: ByteSize,
     /// Shared with a process that was forked, which the kernel does not page out.
     pub shared: ByteSize,
+    /// Of shared mappings, which are not paged out.
+    pub mapped_shared: ByteSize,
     /// Touched by the program meanwhile, refused by the kernel, or not reached.
     pub kept: ByteSize,
     /// Processes that this one may not trace, which are left as they are.
@@ -150,6 +152,7 @@ impl Pager {
                 freed: out.freed,
                 locked: out.left.locked,
                 shared: out.left.shared,
+                mapped_shared: out.left.mapped_shared,
             }),
             _ => Ok(out),
         }
@@ -324,7 +327,7 @@ impl Pager {
     ) -> Result<PagedOut, PagingError> {
         let swap = self.read_swap()?;
         let mut after = Held::read(&self.root, members, cgroup, &swap);
-        let left = left(parts);
+        let left = left(parts, after.mapped);
         let is_full = swap.free < ROOM || !self.has_room(cgroup);
         let completed = match left.kept.0 > expected / 20 {
             true if is_full => Completed::SwapFull,
@@ -383,18 +386,25 @@ fn forget_evicted(parts: &mut [Part<'_>], cached: Option<ByteSize>) {
     }
 }
 
-fn left(parts: &[Part<'_>]) -> Left {
+/// `mapped` is the memory of all processes, in which shared pages count once.
+fn left(parts: &[Part<'_>], mapped: ByteSize) -> Left {
     let mut left = Left { kept: ByteSize(Pager::kept(parts)), ..Left::default() };
+    let mut most_of_one = ByteSize::ZERO;
     for part in parts {
         let mappings = &part.map.mappings;
         left.locked += ByteSize(mappings.iter().map(Mapping::locked).sum());
+        left.mapped_shared += ByteSize(mappings.iter().map(Mapping::shared_memory).sum());
         let shared =
             part.map.find_in(Mapping::may_be_paged, |page| page.is_anonymous() && !page.is_own());
         // The page of zeroes looks like a shared one, but is not counted as anonymous memory.
         let anonymous = mappings.iter().filter(|m| m.may_be_paged()).map(|m| m.anonymous).sum();
         let most = ByteSize(anonymous) - ByteSize(total(&part.own));
-        left.shared += most.min(ByteSize(shared.map_or(0, |ranges| total(&ranges))));
+        let shared = most.min(ByteSize(shared.map_or(0, |ranges| total(&ranges))));
+        most_of_one = most_of_one.max(shared);
+        left.shared += shared;
     }
+    // Each process has counted what it shares with others of them.
+    left.shared = left.shared.min(mapped.max(most_of_one));
     left
 }
 

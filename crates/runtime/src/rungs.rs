@@ -100,7 +100,7 @@ impl Rungs {
 
 fn late(within: Duration, why: &str) -> String {
     let colon = if why.is_empty() { "" } else { ": " };
-    format!("it took longer than {within:?}{colon}{why}")
+    format!("it took longer than {} ms{colon}{why}", within.as_millis())
 }
 
 /// Probes a component until it answers well; at once, where no probe is configured.

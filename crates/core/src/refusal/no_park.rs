@@ -42,14 +42,14 @@ impl fmt::Display for NoPark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotOffered => {
-                "no rung is on offer for it or its dependents; `majordomo check` says why"
+                "no rung is on offer for it or its dependents; `majordomo status` and `majordomo check` say why"
             }
             Self::NotReady => "it is not ready; load it first",
             Self::GivenUp => {
                 "it is not parked any more, because parks or wakes of it failed; its next configuration is tried again"
             }
             Self::Slower => "a wake would take as long as a load; unload it instead",
-            Self::NoRoom => "there is no room in swap for it; raise swap_budget",
+            Self::NoRoom => "there is no room in swap for it; raise swap_budget, or enlarge the swap (`majordomo status` shows both)",
             Self::WritesSpent => {
                 "parks have written all that they may within a day; raise swap_writes_per_day"
             }

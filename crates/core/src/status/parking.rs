@@ -28,7 +28,7 @@ pub struct ParkingStatus {
 pub struct ComponentParking {
     /// Why it is not parked in swap; none where it may be.
     pub why_not: Option<String>,
-    /// Bytes of it in swap, as measured.
+    /// Bytes of it in swap, as reported by its park or measured.
     pub swapped: ByteSize,
     /// Parks since the start.
     pub parks: u64,

@@ -277,3 +277,51 @@ fn wake_that_the_component_is_well_after_makes_up_for_a_failed_step() {
     rig.measure(&[("a", 100)]);
     assert_eq!(failed(&rig), 0);
 }
+
+#[test]
+fn use_after_a_wake_teaches_of_loads_only_what_is_more_than_they_hold() {
+    let mut rig = rig(&["a"], 250, 500);
+    rig.make_ready("a");
+    rig.measure(&[("a", 80)]);
+    park(&mut rig, "a", 8, 72);
+    rig.demand(&["a"]);
+    rig.woken("a");
+    rig.used("a");
+    rig.wait(seconds(20.0));
+    let settled = |rig: &Rig| rig.engine.scheduler().needs(rig.key("a")).settled.0 >> 20;
+    rig.measure(&[("a", 12)]);
+    assert_eq!(settled(&rig), 100, "most of it is in swap");
+    rig.measure(&[("a", 130)]);
+    assert_eq!(settled(&rig), 130);
+}
+
+#[test]
+fn overdraft_of_swap_ends_no_component_that_is_up() {
+    let mut rig = rig(&["a", "b"], 350, 200);
+    for name in ["a", "b"] {
+        rig.make_ready(name);
+        park(&mut rig, name, 10, 90);
+    }
+    rig.demand(&["a"]);
+    rig.woken_with_swap("a", 90);
+    rig.give_back("a");
+    rig.wait(seconds(60.0));
+    rig.offer_paged(&["a", "b"], 50);
+    rig.wait(seconds(5.0));
+    rig.settle();
+    assert_eq!(rig.states(&["a", "b"]), ["ready", "unloaded"], "its memory is in use");
+    rig.wait(seconds(60.0));
+    assert_eq!(rig.state("a"), "ready");
+}
+
+#[test]
+fn status_of_a_parked_component_has_the_bytes_in_swap_that_its_park_reported() {
+    let rig = parked_a();
+    let status = rig.engine.status(rig.now);
+    let swapped = |name: &str| {
+        let of = status.components.iter().find(|c| c.id == crate::rig::id(name));
+        of.map(|c| c.parking.swapped.0 >> 20)
+    };
+    assert_eq!((swapped("a"), swapped("b")), (Some(booked(&rig, "a").1), Some(0)));
+    assert!(swapped("a") > Some(0));
+}

@@ -120,6 +120,12 @@ impl Figures {
         self.learned.record_in_use(bytes, in_use_for);
     }
 
+    /// Whether it is more than it held when ready, and in use.
+    pub(crate) fn is_more(&self, bytes: ByteSize) -> bool {
+        let known = self.learned.working_peak().max(self.learned.ready());
+        known.is_some_and(|known| bytes > known)
+    }
+
     /// Raises what its next load needs.
     pub fn raise_load(&mut self, to: ByteSize) {
         self.learned.raise_load(to);

@@ -115,6 +115,14 @@ impl Shortage {
         self.total.0 == 0 && self.pools.is_empty()
     }
 
+    /// The same without swap, and what is missing there alone.
+    #[must_use]
+    pub fn apart_from_swap(mut self) -> (Self, Self) {
+        let (swap, pools) = self.pools.into_iter().partition(|(pool, _)| *pool == Need::SWAP);
+        self.pools = pools;
+        (self, Self { total: ByteSize::ZERO, pools: swap })
+    }
+
     /// Takes bytes that a victim frees off what is missing.
     pub fn relieve(&mut self, pool: usize, declared: bool, bytes: ByteSize) {
         if !declared {

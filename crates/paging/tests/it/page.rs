@@ -178,6 +178,14 @@ fn forked() {
         other => panic!("{other:?}"),
     }
     let child = Process::open(child).unwrap();
+    // Both are members: what they share counts once.
+    let both = [scene.subject.process(), Process::open(child.pid()).unwrap()];
+    match scene.pager.page_out(&both, cgroup, None, LIMIT) {
+        Err(PagingError::NothingFreed { shared, .. }) => {
+            assert!(shared >= SIZE && shared < SIZE.scaled(1.5), "{shared}");
+        }
+        other => panic!("{other:?}"),
+    }
     let kill = std::process::Command::new("kill").args(["-9", &child.pid().to_string()]).status();
     assert!(kill.unwrap().success());
     eventually("the fork to end", || child.has_ended());

@@ -26,7 +26,7 @@ pub(crate) struct Record {
     pub(crate) prefetched: Option<WorkingSet>,
     /// Looks in a row that found it used since its wake, and not in use.
     pub(crate) rests: u32,
-    /// Its bytes in swap after it was paged out.
+    /// Its bytes in swap, by the report of its last park or by a later measurement.
     pub(crate) swap: ByteSize,
 }
 
@@ -60,6 +60,16 @@ impl Stepping {
         turns.is_multiple_of(2) && self.turns() == turns
     }
 
+    /// Records a measurement of its memory that began when the number was `turns`. Returns its bytes in swap if they are to be
+    /// booked: it was parked, and no step was under way meanwhile, whose report says what it holds.
+    pub(crate) fn measured_swap(&self, bytes: ByteSize, turns: u64) -> Option<ByteSize> {
+        let counts = self.was_paged() && self.is_undisturbed_since(turns);
+        counts.then(|| {
+            self.record().swap = bytes;
+            bytes
+        })
+    }
+
     pub(crate) fn record(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -78,6 +88,20 @@ impl Drop for Step<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_in_swap_are_those_of_the_last_measurement_that_no_step_overlaps() {
+        let (stepping, mib) = (Stepping::default(), ByteSize::mib);
+        assert_eq!(stepping.measured_swap(mib(1), stepping.turns()), None, "it was never parked");
+        let before = stepping.turns();
+        drop(stepping.begin_page_out());
+        stepping.record().swap = mib(200);
+        assert_eq!(stepping.measured_swap(mib(1), before), None, "a park is between");
+        assert_eq!(stepping.record().swap, mib(200));
+        // Swap was turned off, or the program touched its memory.
+        assert_eq!(stepping.measured_swap(mib(3), stepping.turns()), Some(mib(3)));
+        assert_eq!(stepping.record().swap, mib(3));
+    }
 
     #[test]
     fn measurement_that_a_step_overlaps_is_disturbed() {

@@ -210,7 +210,10 @@ impl Paged {
             Trial::Offered(_) if !machine.is_announced => (None, None),
             Trial::Failed { why, .. } => (None, Some(why.to_string())),
             Trial::Offered(_) if machine.swap.total == ByteSize::ZERO => {
-                (None, Some("the swap was turned off".to_owned()))
+                (None, Some("the swap was turned off; `swapon` turns it on again".to_owned()))
+            }
+            Trial::Offered(_) if machine.refusals.of_all().is_some() => {
+                (None, machine.refusals.of_all().map(|why| format!("{why}; {TRIED_AGAIN}")))
             }
             Trial::Offered(pager) => (Some(in_words(pager, &machine.swap)), None),
         };
@@ -223,6 +226,11 @@ impl Paged {
             written: machine.writes.of_a_day(now),
             writes_per_day: is_disk.then_some(config.swap_writes_per_day),
         }
+    }
+
+    /// Why the machine could not park a component, which others may be.
+    pub(crate) fn refusal(&self, key: ComponentKey) -> Option<String> {
+        self.machine().refusals.of_one(key).map(|why| format!("{why}; {TRIED_AGAIN}"))
     }
 
     /// The bytes that parks may still write today; none without a bound.
@@ -267,6 +275,9 @@ pub fn try_parking() -> Result<String, String> {
 fn in_words(pager: &Pager, swap: &Swap) -> String {
     format!("{}; {swap}", pager.means())
 }
+
+/// The end of the reason of a refusal that passes.
+const TRIED_AGAIN: &str = "it is tried again within a minute";
 
 /// Room and writes are reported in steps of this part of them.
 const ROOM_STEPS: u64 = 256;

@@ -124,7 +124,7 @@ impl Shell {
             processes += bytes;
             // The report of a step says what a component holds; a figure of before or from amidst it is none.
             if process.stepping().is_undisturbed_since(turns) {
-                let swap = process.stepping().was_paged().then_some(f.swapped);
+                let swap = process.stepping().measured_swap(f.swapped, turns);
                 own.push((id, Sample { bytes, swap }));
             }
         }
@@ -177,7 +177,8 @@ impl Shell {
             let catalog = self.engine.catalog();
             let Some(key) = catalog.key(c.id.as_str()) else { continue };
             c.load_stages = self.learned.stages.rows(key, catalog.config_hash(key));
-            c.parking.why_not = paged::reason_against(catalog, key, parking);
+            let against = paged::reason_against(catalog, key, parking);
+            c.parking.why_not = against.or_else(|| self.rungs.paged.refusal(key));
             self.steps_done.fill_in(key, &mut c.parking);
             let slot = self.slots.get(key.index());
             let Some(i) = slot.and_then(|s| s.current()) else { continue };
@@ -189,7 +190,10 @@ impl Shell {
                 || i.instance().mapped(PoolGrant::shared),
                 |(_, f)| f.resident - f.exact,
             );
-            c.parking.swapped = known.map_or(ByteSize::ZERO, |(_, f)| f.swapped);
+            // Of a parked component the report of its park is known before the next measurement.
+            if !c.state.is_parked() {
+                c.parking.swapped = known.map_or(ByteSize::ZERO, |(_, f)| f.swapped);
+            }
             let figure = known.map(|(_, f)| f.figure).unwrap_or_default();
             if figure != Figure::Proportional {
                 estimated.push(format!("{} ({figure})", c.id));
@@ -203,7 +207,7 @@ impl Shell {
         m.trims = self.heap.trim_status();
         m.process_limits = match &self.processes {
             Some(processes) => processes.describe_limits(),
-            None => "none: no component is a process".to_owned(),
+            None => "none: no program is started".to_owned(),
         };
         let mut runtime = vec![
             ("hints_dropped".to_owned(), StatusValue::Count(self.lanes.hints_dropped())),

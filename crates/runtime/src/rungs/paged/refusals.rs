@@ -18,20 +18,38 @@ pub(super) enum Refused {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Refusals(BTreeMap<Refused, Option<WallSeconds>>);
+pub(super) struct Refusals(BTreeMap<Refused, Refusal>);
+
+#[derive(Debug)]
+struct Refusal {
+    why: String,
+    /// When it begins to expire.
+    since: Option<WallSeconds>,
+}
 
 impl Refusals {
-    pub(super) fn add(&mut self, refused: Refused) {
-        self.0.insert(refused, None);
+    pub(super) fn add(&mut self, refused: Refused, why: String) {
+        self.0.insert(refused, Refusal { why, since: None });
     }
 
     /// Forgets those that have lasted their time. One that a clock which was set back would keep is forgotten, too.
     pub(super) fn expire(&mut self, now: WallSeconds) {
-        self.0.retain(|_, since| (0..LASTS).contains(&(now.0 - since.get_or_insert(now).0)));
+        let lasts = |r: &mut Refusal| (0..LASTS).contains(&(now.0 - r.since.get_or_insert(now).0));
+        self.0.retain(|_, refusal| lasts(refusal));
+    }
+
+    /// Why nothing is parked now.
+    pub(super) fn of_all(&self) -> Option<&str> {
+        self.0.get(&Refused::Every).map(|refusal| refusal.why.as_str())
+    }
+
+    /// Why one component is not parked now, which others may be.
+    pub(super) fn of_one(&self, key: ComponentKey) -> Option<&str> {
+        self.0.get(&Refused::One(key)).map(|refusal| refusal.why.as_str())
     }
 
     pub(super) fn has(&self, key: ComponentKey) -> bool {
-        self.0.contains_key(&Refused::Every) || self.0.contains_key(&Refused::One(key))
+        self.of_all().or(self.of_one(key)).is_some()
     }
 }
 
@@ -44,12 +62,14 @@ mod tests {
         let (refused, other) = (ComponentKey(1), ComponentKey(2));
         let has = |refusals: &Refusals| (refusals.has(refused), refusals.has(other));
         let mut refusals = Refusals::default();
-        refusals.add(Refused::One(refused));
+        refusals.add(Refused::One(refused), "no right".to_owned());
         refusals.expire(WallSeconds(1000));
         assert_eq!(has(&refusals), (true, false));
-        refusals.add(Refused::Every);
+        assert_eq!((refusals.of_all(), refusals.of_one(refused)), (None, Some("no right")));
+        refusals.add(Refused::Every, "swap is full".to_owned());
         refusals.expire(WallSeconds(1059));
         assert_eq!(has(&refusals), (true, true));
+        assert_eq!(refusals.of_all(), Some("swap is full"));
         refusals.expire(WallSeconds(1060));
         assert_eq!(has(&refusals), (true, true), "all of them are refused");
         refusals.expire(WallSeconds(1119));

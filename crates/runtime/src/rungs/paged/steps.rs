@@ -123,7 +123,7 @@ impl Paged {
             true => Refused::Every,
             false => Refused::One(key),
         };
-        self.machine().refusals.add(refused);
+        self.machine().refusals.add(refused, error.to_string());
         Ok(ParkReport { unmoved: Some(error.to_string()), ..ParkReport::default() })
     }
 
@@ -204,12 +204,17 @@ impl Paged {
 fn in_words(out: &PagedOut) -> String {
     let PagedOut { freed, expected, after, took, .. } = out;
     let mut line = format!(
-        "parked: {freed} of {expected} freed in {took:.1?}, {} held, {} in swap",
+        "parked: {freed} of {expected} freed in {} ms, {} held, {} in swap",
+        took.as_millis(),
         after.ram(),
         after.swap
     );
-    let Left { locked, shared, untraceable, .. } = out.left;
-    for (bytes, what) in [(locked, "locked"), (shared, "shared with other processes")] {
+    let Left { locked, shared, mapped_shared, untraceable, .. } = out.left;
+    for (bytes, what) in [
+        (locked, "locked"),
+        (shared, "shared with other processes"),
+        (mapped_shared, "in shared mappings"),
+    ] {
         if bytes > ByteSize::ZERO {
             line.push_str(&format!(", {bytes} {what}"));
         }
