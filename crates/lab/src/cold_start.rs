@@ -2,7 +2,7 @@
 //! with files that were read ahead.
 //!
 //! Four ways for each component: `warm`; `cold`, without read ahead; `demanded`, where the load reads its files itself;
-//! `ahead`, where they were read after the command before, because the component is likely next. Dropped before a cold load
+//! `likely`, where they were read after the command before, because the component is likely next. Dropped before a cold load
 //! are the cached files that its processes mapped and those of the configuration's folder, or all of the machine's cache.
 
 use std::collections::BTreeSet;
@@ -51,7 +51,7 @@ struct Times {
     warm: Vec<f64>,
     cold: Vec<f64>,
     demanded: Vec<f64>,
-    ahead: Vec<f64>,
+    likely: Vec<f64>,
     read_ahead: ByteSize,
 }
 
@@ -71,7 +71,7 @@ async fn measure(args: &Args) -> anyhow::Result<()> {
     let (mut useful, mut wasted) = (ByteSize::ZERO, ByteSize::ZERO);
     println!(
         "{:<12} {:>9} {:>9} {:>6} {:>9} {:>7} {:>9} {:>7} {:>10}",
-        "component", "warm ms", "cold ms", "ratio", "demanded", "", "ahead", "", "read"
+        "component", "warm ms", "cold ms", "ratio", "demanded", "", "likely", "", "read"
     );
     for name in &names {
         let name = ComponentId::new(name)?;
@@ -93,20 +93,21 @@ async fn measure(args: &Args) -> anyhow::Result<()> {
 
 impl Times {
     fn print(&mut self, name: &ComponentId) {
-        let [warm, cold, demanded, ahead] =
-            [&mut self.warm, &mut self.cold, &mut self.demanded, &mut self.ahead].map(median);
+        let [warm, cold, demanded, likely] =
+            [&mut self.warm, &mut self.cold, &mut self.demanded, &mut self.likely]
+                .map(|times| median(times));
         let change = |ms: f64| format!("{:+.0} %", 100.0 * (ms / cold - 1.0));
         println!(
-            "{name:<12} {warm:>9.0} {cold:>9.0} {:>6.1} {demanded:>9.0} {:>7} {ahead:>9.0} {:>7} {:>10}",
+            "{name:<12} {warm:>9.0} {cold:>9.0} {:>6.1} {demanded:>9.0} {:>7} {likely:>9.0} {:>7} {:>10}",
             cold / warm,
             change(demanded),
-            change(ahead),
+            change(likely),
             self.read_ahead.to_string()
         );
     }
 }
 
-fn median(times: &mut Vec<f64>) -> f64 {
+fn median(times: &mut [f64]) -> f64 {
     times.sort_by(f64::total_cmp);
     times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }
@@ -151,7 +152,7 @@ impl Subject<'_> {
             times.read_ahead = times.read_ahead.max(self.read_ahead(&manager).await?);
             drop(before);
             self.unload(&manager, BEFORE).await?;
-            times.ahead.push(self.load(&manager).await?);
+            times.likely.push(self.load(&manager).await?);
             *useful += figure(&manager, "useful").await?;
             *wasted += figure(&manager, "wasted").await?;
             manager.shutdown(None).await;
