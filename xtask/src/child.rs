@@ -3,7 +3,7 @@
 //! Owns how a child is started and read. Knows no stage. A child never reads our standard input.
 
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
@@ -87,6 +87,33 @@ pub(crate) fn run(command: impl Into<Command>) -> Result<Closing> {
     Ok(said)
 }
 
+/// Runs two commands at the same time. What the second prints is shown once the first has ended.
+pub(crate) fn run_beside(
+    first: impl Into<Command>,
+    second: impl Into<Command>,
+) -> (Result<Closing>, Result<Closing>) {
+    let mut second = second.into();
+    let name = shown(&second);
+    second.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let started = second.spawn().with_context(|| format!("`{name}` cannot be started"));
+    let collected = started.map(|child| thread::spawn(move || child.wait_with_output()));
+    let first = run(first);
+    println!("$ {name}");
+    (first, collected.and_then(|output| printed(&name, output)))
+}
+
+/// Shows what a program printed, and fails when it did.
+fn printed(name: &str, output: thread::JoinHandle<io::Result<Output>>) -> Result<Closing> {
+    let output = output.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let output = output.with_context(|| format!("`{name}` cannot be waited for"))?;
+    let said = pass_on(Some(output.stdout.as_slice()), io::stdout())?
+        .join(pass_on(Some(output.stderr.as_slice()), io::stderr())?);
+    if !output.status.success() {
+        bail!("`{name}` failed: {}", output.status);
+    }
+    Ok(said)
+}
+
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
@@ -148,6 +175,23 @@ mod tests {
         let both = Closing { n_passed: 2, ..Closing::default() }.join(skipped);
         assert_eq!((both.n_passed, both.skipped), (2, vec!["no valgrind".to_owned()]));
         assert_eq!(Closing::skip("no valgrind", true).unwrap_err().to_string(), "no valgrind");
+    }
+
+    #[test]
+    fn commands_beside_each_other_each_have_their_own_result() {
+        let said = |n: u32, code: u32| {
+            let mut command = Command::new("sh");
+            let text = format!("echo 'test result: ok. {n} passed; 0 failed'; exit {code}");
+            command.args(["-c".to_owned(), text]);
+            command
+        };
+        let (first, second) = run_beside(said(2, 0), said(3, 0));
+        assert_eq!(first.unwrap().join(second.unwrap()).n_passed, 5);
+        let (first, second) = run_beside(said(2, 0), said(3, 4));
+        assert_eq!(first.unwrap().n_passed, 2);
+        assert!(second.unwrap_err().to_string().ends_with("failed: exit status: 4"));
+        let (first, second) = run_beside(said(2, 4), said(3, 0));
+        assert!(first.is_err() && second.is_ok());
     }
 
     #[test]

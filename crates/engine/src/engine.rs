@@ -164,6 +164,8 @@ pub struct Engine {
     pub(crate) pace: Pace,
     pub(crate) priming: Priming,
     pub(crate) read_ahead: ReadAhead,
+    /// How long the demands of components that are not ready yet wait for parks.
+    pub(crate) awaited_parks: BTreeMap<ComponentKey, Duration>,
     pub(crate) ending: Option<Ending>,
     pub(crate) overdraft: ByteSize,
     /// When the queue is looked at again although nothing happened.
@@ -199,6 +201,7 @@ impl Engine {
             pace: Pace::default(),
             priming: Priming::default(),
             read_ahead: ReadAhead::default(),
+            awaited_parks: BTreeMap::new(),
             ending: None,
             overdraft: ByteSize::ZERO,
             look_again: None,
@@ -434,12 +437,14 @@ impl Engine {
             match to {
                 ComponentState::Ready if from.is_loading() => {
                     self.read_ahead.used(key, now);
+                    let parks = self.awaited_parks.remove(&key).unwrap_or_default();
                     let event = PolicyEvent::Loaded {
                         key,
                         at: now,
                         size: self.scheduler.budget().booked_for(key),
                         load_time: self.scheduler.load_time(key),
                         saved: self.saved_by_wake(key, from),
+                        parks,
                         speculative: self.scheduler.entry(key).is_unrequested(),
                     };
                     self.policy.on_event(&event);

@@ -60,6 +60,7 @@ impl Engine {
         let needed_by = self.scheduler.transaction(id).and_then(|t| t.requested.first().copied());
         self.record_victims(victims, needed_by.unwrap_or_default(), None, step);
         self.record_displaced(&keys_of_victims(victims), id, origin);
+        self.record_awaited_parks(origin, admitted, step.now);
         for &victim in victims {
             let is_replaced = replaced.contains(&victim.key);
             let cause = if is_replaced { Cause::Replaced } else { origin.eviction_cause() };
@@ -70,6 +71,22 @@ impl Engine {
             let keeps = promised.is_some_and(|other| !self.admission().is_preload(other));
             if !keeps {
                 self.scheduler.free_for(*key, Some(id));
+            }
+        }
+    }
+
+    /// Records how long the members of a demand will wait for the parks that make room for them.
+    fn record_awaited_parks(&mut self, origin: Origin, admitted: &Admitted, now: Moment) {
+        let waits = if origin.waiter().is_some() {
+            self.admission().time_to_park(&admitted.victims, &admitted.awaits, now)
+        } else {
+            Duration::ZERO
+        };
+        for member in &admitted.reserve {
+            if waits.is_zero() {
+                self.awaited_parks.remove(&member.key);
+            } else {
+                self.awaited_parks.insert(member.key, waits);
             }
         }
     }
@@ -101,7 +118,9 @@ impl Engine {
                 for id in ids {
                     self.end(id, &DropReason::Cancelled, step);
                 }
-                self.end_parked(key, cause, freed_for, step);
+                if !to.is_parked() {
+                    self.end_parked(key, cause, freed_for, step);
+                }
             }
             _ if !to.is_parked() => self.end_parked(key, cause, freed_for, step),
             _ => {}

@@ -240,6 +240,10 @@ impl Engine {
                 self.ask_probe(key, step);
             }
         }
+        // Its idle timeout runs on while it is parked.
+        for key in self.scheduler.keys_where(|e| e.state().is_parked()) {
+            self.scheduler.entry_mut(key).shift_back(gap);
+        }
         if let Some(ending) = &mut self.ending {
             ending.restart(now);
         }

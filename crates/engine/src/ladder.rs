@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use majordomo_core::{ByteSize, Cause, ComponentKey, IncarnationId, Moment, StepId};
 use majordomo_lifecycle::{Origin, ParkReport, PersistedRung, RungOffer, Step, Then, WakeReport};
+use majordomo_memory::Need;
 
 use crate::Engine;
 use crate::grant::Opening;
@@ -41,15 +42,16 @@ impl Engine {
         }
     }
 
-    /// Where rungs are offered, the policy values waits: a use costs little at one rung and much at another.
+    /// Where rungs are offered, the policy values waits: a use costs little at one rung and much at another. Where none is any
+    /// more, it is as configured.
     pub(crate) fn value_waits_of_rungs(&mut self) {
         let offers = self.scheduler.offers_rungs();
         let catalog = Arc::clone(self.catalog());
         self.forecaster.value_first_uses(offers, &catalog);
-        if offers {
-            self.policy.value_waits();
-            self.hints.preloader_mut().set_weighted(self.policy.weighs_load_time());
-        }
+        self.policy.value_waits(offers);
+        let room = self.scheduler.budget().limit_of(Need::SWAP).budget;
+        self.policy.set_swap_room(room.unwrap_or_default());
+        self.hints.preloader_mut().set_weighted(self.policy.weighs_load_time());
     }
 
     pub(crate) fn parked(

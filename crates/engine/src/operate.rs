@@ -133,6 +133,8 @@ impl Engine {
             if state.is_parking() { Ok(Vec::new()) } else { self.park_of(key, &group, step) };
         match victims {
             Ok(victims) => {
+                // It would be woken for one of its hints in the same moment.
+                self.hints.preloader_mut().retain(|k| k != key);
                 if !victims.is_empty() {
                     self.evict_all_if_idle(key, victims, &Cause::Operator, step);
                 }

@@ -10,7 +10,7 @@ use majordomo_lifecycle::{Admitted, Origin, PeekCells, Verdict, Victim};
 use majordomo_memory::Need;
 
 use crate::Engine;
-use crate::admit::{Ask, Purpose};
+use crate::admit::Ask;
 
 /// A component that would be loaded.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,7 +123,7 @@ impl Engine {
         plan.ready =
             closure.iter().copied().filter(|k| self.state(*k) == ComponentState::Ready).collect();
         let mut awaited = closure.clone();
-        plan.parking = self.time_to_park(&[], &awaited, now);
+        plan.parking = self.admission().time_to_park(&[], &awaited, now);
         match verdict {
             Verdict::Refuse(refusal) => plan.refusal = Some(refusal),
             Verdict::Blocked { holders, .. } => plan.holders = holders,
@@ -135,7 +135,7 @@ impl Engine {
             Verdict::Start(Admitted { victims, replaced, awaits, overloads, .. }) => {
                 beyond = overloads;
                 awaited.extend(awaits);
-                plan.parking = self.time_to_park(&victims, &awaited, now);
+                plan.parking = self.admission().time_to_park(&victims, &awaited, now);
                 plan.evictions = victims
                     .into_iter()
                     .map(|victim| self.planned_eviction(victim, &replaced))
@@ -159,18 +159,6 @@ impl Engine {
         let is_apart = |pool: &usize| *pool != own && *pool != Need::SWAP;
         let apart = freed.iter().filter(|(pool, _)| is_apart(pool)).collect();
         PlannedEviction { key, to, bytes: freed.of(own), apart, conflict: replaced.contains(&key) }
-    }
-
-    /// How long a demand waits for the parks of its victims, and for those under way of other components.
-    fn time_to_park(&self, victims: &[Victim], awaited: &[ComponentKey], now: Moment) -> Duration {
-        let under_way = awaited.iter().filter_map(|key| {
-            let e = self.scheduler.entry(*key);
-            let step = e.parking().step().filter(|_| e.state().is_parking())?;
-            let enter = e.parking().rung(step.rung)?.figures().enter;
-            Some((step.began + enter).since(now))
-        });
-        let begun = self.admission().time_to_enter(victims, Purpose::Demand);
-        under_way.fold(begun, Duration::max)
     }
 
     /// The rung that a component that is not ready starts from.

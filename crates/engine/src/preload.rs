@@ -126,11 +126,14 @@ impl Engine {
     }
 
     /// Whether a preload may begin beside the loads under way: no demand waits, not even for its own load, which a second
-    /// load would slow down.
+    /// load would slow down, and no other preload is woken: a second wake would hold its bytes until that has ended.
     pub(crate) fn has_preload_lane(&self, now: Moment) -> bool {
         let loads = &self.config().loads;
         let loading = |e: &majordomo_lifecycle::Entry| e.state().is_cold_load();
         let n_loading = self.scheduler.entries().filter(|(_, e)| loading(e)).count();
+        if self.scheduler.n_speculative_wakes() > 0 {
+            return false;
+        }
         let mut n_preloads = 0;
         for t in self.scheduler.transactions().filter(|t| !t.is_dormant(now)) {
             if !t.origin.is_speculative() {

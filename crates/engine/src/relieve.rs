@@ -215,7 +215,10 @@ impl Engine {
         };
         for keys in [parked, ready, spared] {
             let mut keys: Vec<_> = keys.into_iter().filter(|k| is_below_kept(self, k)).collect();
-            self.rested_first(&mut keys, now);
+            if !at_once {
+                // To park one that was woken just now costs a wake for nothing.
+                keys.retain(|k| !self.rests(*k, now));
+            }
             progress += self.evict_steps(keys, &cause, step);
             if progress > 0 && !at_once {
                 break;
@@ -224,9 +227,9 @@ impl Engine {
         progress
     }
 
-    /// Puts components last that were woken just now: to park one of them costs a wake for nothing.
-    fn rested_first(&self, keys: &mut [ComponentKey], now: Moment) {
-        keys.sort_by_key(|k| self.scheduler.entry(*k).parking().rests_until() > now);
+    /// Whether a component was woken so short a time ago that no pressure parks it.
+    fn rests(&self, key: ComponentKey, now: Moment) -> bool {
+        self.scheduler.entry(key).parking().rests_until() > now
     }
 
     /// Evicts in the policy's order until the bytes of the victims cover the excess. For swap only parked components end: bytes
@@ -258,7 +261,8 @@ impl Engine {
         let order = admission.eviction_order(&candidates, now);
         let ways: Vec<_> = candidates.iter().map(|(row, way)| (row.key, way.clone())).collect();
         let mut order: Vec<_> = order.into_iter().map(|i| ways[i].clone()).collect();
-        order.sort_by_key(|(key, _)| self.scheduler.entry(*key).parking().rests_until() > now);
+        // The excess is in memory now: it does not wait for the end of a rest.
+        order.sort_by_key(|(key, _)| self.rests(*key, now));
         let mut progress = 0;
         for (key, victims) in order {
             if excess.is_none() {

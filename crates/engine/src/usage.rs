@@ -226,6 +226,7 @@ impl Engine {
                     uses: u.uses.max(1),
                     size: self.scheduler.budget().booked_for(key),
                     load_time: self.scheduler.load_time(key),
+                    rung: self.admission().rung_of_use(key, step.now),
                 });
             }
             self.idleness.used(at);

@@ -238,8 +238,14 @@ fn simulate(args: &Args, day: Duration) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(INTERRUPTED));
     }
     // A few short days cannot meet everything.
-    if !missed.is_empty() && args.seeds * day.as_secs() >= 50 * 24 * 3_600 {
-        bail!("pairs that the table declares reachable were never met: {missed:?}");
+    if args.seeds * day.as_secs() >= 50 * 24 * 3_600 {
+        if !missed.is_empty() {
+            bail!("pairs that the table declares reachable were never met: {missed:?}");
+        }
+        let faults: Vec<_> = counts.missed_rung_faults().filter(|_| args.rungs).collect();
+        if !faults.is_empty() {
+            bail!("faults of rungs that never happened: {faults:?}");
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -330,6 +336,11 @@ fn report(
     let _ = writeln!(text, "inputs: {}", mix.join(", "));
     let answers: Vec<_> = counts.answers.iter().map(|(name, m)| format!("{name} {m}")).collect();
     let _ = writeln!(text, "answers: {}", answers.join(", "));
+    if args.rungs {
+        let faults: Vec<_> =
+            counts.rung_faults.iter().map(|(name, m)| format!("{name} {m}")).collect();
+        let _ = writeln!(text, "faults of parks and wakes: {}", faults.join(", "));
+    }
     let _ = writeln!(text, "digest of all effects: {}", counts.digest);
     let _ = write!(text, "{:<22}", "input \\ state");
     for state in stress::STATES {

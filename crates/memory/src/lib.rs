@@ -76,8 +76,9 @@ pub use hints::{Hints, MachineMemory};
 pub use learned::{Learned, Needs, Peaks, WINDOW};
 pub use limits::{LimitChoice, LimitError, OomEvidence, OomWatch, ProcessLimit, choose_limits};
 pub use policy::{
-    Candidate, EvictionPolicy, Gdsf, Lru, Point, PolicyEvent, Ranked, VRank, VRankConfig,
-    VRankMode, demand_probability, lower_hull, product_policy, victim_order, with_stated,
+    Candidate, EvictionPolicy, Gdsf, Lru, Point, PolicyEvent, Ranked, RungOfUse, VRank,
+    VRankConfig, VRankMode, demand_probability, lower_hull, product_policy, victim_order,
+    with_stated,
 };
 pub use reading::{PressureReading, ReadingSource};
 pub use report::SourceReport;

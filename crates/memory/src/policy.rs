@@ -34,6 +34,8 @@ pub enum PolicyEvent {
         load_time: Duration,
         /// The part of that time that was saved because it was woken.
         saved: Duration,
+        /// How long the demand that it was loaded for waited for parks besides.
+        parks: Duration,
         /// It is a preload: no demand has asked for the component yet.
         speculative: bool,
     },
@@ -49,6 +51,8 @@ pub enum PolicyEvent {
         size: ByteSize,
         /// How long its load takes.
         load_time: Duration,
+        /// The rung that frees most of it, if it may be parked.
+        rung: Option<RungOfUse>,
     },
     /// A component left memory.
     Unloaded {
@@ -59,6 +63,19 @@ pub enum PolicyEvent {
         /// It was evicted, rather than having failed or been unloaded by an operator.
         evicted: bool,
     },
+}
+
+/// A component at the rung where it would be parked.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RungOfUse {
+    /// The bytes that stay in its own pool.
+    pub stays: ByteSize,
+    /// The bytes that are in swap.
+    pub swapped: ByteSize,
+    /// How long a park takes.
+    pub enter: Duration,
+    /// How long a wake takes.
+    pub wake: Duration,
 }
 
 /// A component that may be evicted, together with all loaded components that depend on it.
@@ -121,8 +138,11 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
         true
     }
 
-    /// Rungs are on offer: a count of hits does not distinguish a short wait from a long one any more.
-    fn value_waits(&mut self) {}
+    /// Whether rungs are on offer: then a count of hits does not distinguish a short wait from a long one.
+    fn value_waits(&mut self, _rungs: bool) {}
+
+    /// Sets the bytes that parked components may have in swap, all together.
+    fn set_swap_room(&mut self, _room: ByteSize) {}
 
     /// The weight of a right prediction for a component with this load time, 1 being usual. The floor of speculation is
     /// compared with a hint's confidence times this weight.

@@ -84,7 +84,10 @@ impl Admission<'_> {
             let wake = self.scheduler.needed_to_wake(key, from);
             let (bytes, mut apart) = (booked + wake.bytes, self.scheduler.budget().apart(key));
             apart.add_all(&wake.apart);
-            return Member { pool, apart, peak: bytes, held: bytes, unmeasured: bytes };
+            // It may be woken with as few bytes as a cold load holds: more is its growth.
+            let held = self.held_awake(key, &wake, now);
+            let unmeasured = held.min(self.estimate(key).max(booked));
+            return Member { pool, apart, peak: bytes, held, unmeasured };
         }
         if booked.0 > 0 && !self.state(key).is_unloading() {
             let apart = self.scheduler.budget().apart(key);
@@ -97,6 +100,21 @@ impl Admission<'_> {
             peak: self.needs(key).load,
             held,
             unmeasured: held.min(self.estimate(key)),
+        }
+    }
+
+    /// The least that a component has which is woken: what is booked for it, and what it holds after a cold load.
+    fn held_awake(&self, key: ComponentKey, wake: &Reservation, now: Moment) -> ByteSize {
+        let booked = self.scheduler.budget().booked_for(key);
+        booked.max(self.held(key, now).min(booked + wake.bytes))
+    }
+
+    /// The bytes that a reservation adds at least.
+    fn least(&self, r: &Reservation, now: Moment) -> ByteSize {
+        if r.adds {
+            self.held_awake(r.key, r, now) - self.scheduler.budget().booked_for(r.key)
+        } else {
+            self.held(r.key, now).min(self.needs(r.key).load)
         }
     }
 
@@ -181,12 +199,16 @@ impl Admission<'_> {
             taken.add(pool, more);
             more
         };
-        let held = |key: ComponentKey| self.held(key, now).min(self.needs(key).load);
-        let mut by_load: Vec<_> = draft.reserve.iter_mut().filter(|r| !r.adds).collect();
-        by_load.sort_by_key(|r| self.starting(r.key, now) - held(r.key));
+        let (mut wakes, mut by_load): (Vec<_>, Vec<_>) =
+            draft.reserve.iter_mut().partition(|r| r.adds);
+        by_load.sort_by_key(|r| self.starting(r.key, now) - self.least(r, now));
         for r in &mut by_load {
-            let least = held(r.key);
+            let least = self.least(r, now);
             r.bytes = least + give(r.pool, self.starting(r.key, now) - least);
+        }
+        for r in &mut wakes {
+            let least = self.least(r, now);
+            r.bytes = least + give(r.pool, r.bytes - least);
         }
         for r in &mut by_load {
             let rest = self.needs(r.key).load - r.bytes;
@@ -197,12 +219,13 @@ impl Admission<'_> {
 
     /// Reserves less instead of waiting for components that cannot be evicted now, down to what the members hold.
     pub(super) fn reserve_less(&self, draft: &mut Draft, short: &mut Shortage, now: Moment) {
-        for r in draft.reserve.iter_mut().filter(|r| !r.adds) {
+        for r in &mut draft.reserve {
             let declared = self.scheduler.budget().limit_of(r.pool).declared;
             let in_pool =
                 short.pools.iter().find(|s| s.0 == r.pool).map_or(ByteSize::ZERO, |s| s.1);
             let missing = if declared { in_pool } else { in_pool.max(short.total) };
-            let less = missing.min(r.bytes - self.held(r.key, now));
+            let least = self.least(r, now);
+            let less = missing.min(r.bytes - least);
             r.bytes = r.bytes - less;
             short.relieve(r.pool, declared, less);
         }
@@ -248,7 +271,13 @@ impl Admission<'_> {
         let freed: ByteSize = gone
             .iter()
             .filter(|k| !self.scheduler.budget().limit_of(self.scheduler.pool(**k)).declared)
-            .filter_map(|k| self.scheduler.budget().measured_for(*k))
+            .filter_map(|k| {
+                let measured = self.scheduler.budget().measured_for(*k)?;
+                // A park leaves some of it.
+                let parks = self.state(*k).is_parking();
+                let freed = self.scheduler.freeing(*k).of(self.scheduler.pool(*k));
+                Some(if parks { measured.min(freed) } else { measured })
+            })
             .sum();
         let available = spare + freed;
         if peak <= available {

@@ -38,8 +38,7 @@ impl Admission<'_> {
             let mut waiting = draft.clone();
             self.find_room_with(ask, leased, now, &mut waiting, AwaitsParks::Yes);
             let costs = |draft: &Draft| {
-                let entered = self.time_to_enter(&draft.victims, Purpose::Demand);
-                let wait = entered.max(self.longest_park(&draft.awaits, now));
+                let wait = self.time_to_park(&draft.victims, &draft.awaits, now);
                 self.loss_for(ask, &draft.victims, now) + wait.as_secs_f64()
             };
             *draft = if is_found && costs(&other) < costs(&waiting) { other } else { waiting };
@@ -53,6 +52,17 @@ impl Admission<'_> {
         let parks =
             |k: ComponentKey| self.state(k).is_parking() && self.promised_to(k, ask).is_none();
         self.scheduler.entries().any(|(k, _)| parks(k))
+    }
+
+    /// How long a demand waits for the parks of its victims, and for those under way of other components.
+    pub(crate) fn time_to_park(
+        &self,
+        victims: &[Victim],
+        awaited: &[ComponentKey],
+        now: Moment,
+    ) -> Duration {
+        let entered = self.time_to_enter(victims, Purpose::Demand);
+        entered.max(self.longest_park(awaited, now))
     }
 
     /// How long the last of these parks will take from now on, as far as that is known.

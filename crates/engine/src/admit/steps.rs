@@ -11,7 +11,7 @@ use majordomo_core::{
     ByteSize, ComponentKey, ComponentState, Moment, NoPark, PressureLevel, Rung, Value,
 };
 use majordomo_lifecycle::Victim;
-use majordomo_memory::{Need, Point, Shortage, lower_hull};
+use majordomo_memory::{Need, Point, RungOfUse, Shortage, lower_hull};
 
 use super::Admission;
 
@@ -82,9 +82,8 @@ impl Admission<'_> {
         let Judge { purpose, loss } = *judge;
         let gone: Vec<_> = closure.iter().copied().map(Victim::gone).collect();
         let mut ways = Vec::new();
-        let offered = self.scheduler.entry(key).parking().offered();
-        for rung in offered.filter(|_| self.state(key) == ComponentState::Ready) {
-            if let Some(members) = self.parked_at(rung, closure, purpose, now) {
+        for rung in self.rungs_from_here(key) {
+            if let Some(members) = self.parked_at(key, rung, closure, purpose, now) {
                 ways.push(members);
             }
         }
@@ -128,6 +127,15 @@ impl Admission<'_> {
         steps
     }
 
+    /// The rungs that a component may be left at: those on offer, or where it is while it waits to be woken.
+    fn rungs_from_here(&self, key: ComponentKey) -> Vec<Rung> {
+        match self.state(key) {
+            ComponentState::Ready => self.scheduler.entry(key).parking().offered().collect(),
+            ComponentState::Queued { from } if from.is_parked() => vec![from],
+            _ => Vec::new(),
+        }
+    }
+
     /// The park of a component with its dependents that frees most of the total budget and the pools, or why there is none.
     pub(crate) fn deepest_park(
         &self,
@@ -138,8 +146,10 @@ impl Admission<'_> {
         let offered: Vec<_> = self.scheduler.entry(key).parking().offered().collect();
         let ways = offered
             .iter()
-            .filter_map(|rung| self.parked_at(*rung, closure, Purpose::Demand, now))
-            .filter(|victims| !victims.is_empty());
+            .filter_map(|rung| self.parked_at(key, *rung, closure, Purpose::Demand, now))
+            .filter(|victims| !victims.is_empty())
+            // Of equal ones the shallowest.
+            .rev();
         let all = Shortage { total: ByteSize(u64::MAX), pools: Vec::new() };
         let freed = |victims: &Vec<Victim>| self.freed_where_short(victims, &all);
         if let Some(victims) = ways.max_by_key(freed) {
@@ -150,29 +160,66 @@ impl Admission<'_> {
         if !closure.iter().all(is_ready) {
             return Err(NoPark::NotReady);
         }
-        let why = offered.iter().map(|rung| self.why_not_parked(closure, *rung, now)).next();
-        Err(why.unwrap_or(NoPark::NotOffered))
+        let reasons = offered.iter().map(|rung| self.why_not_parked(key, closure, *rung, now));
+        // The rung that most speaks for is the one to explain.
+        let (_, why) = reasons.max_by_key(|(n_met, _)| *n_met).unwrap_or((0, NoPark::NotOffered));
+        Err(why)
     }
 
-    /// The first reason against parking a live closure at a rung.
-    fn why_not_parked(&self, closure: &[ComponentKey], rung: Rung, now: Moment) -> NoPark {
+    /// The first reason against parking a component with its live dependents at a rung, and how many conditions are met
+    /// before it.
+    fn why_not_parked(
+        &self,
+        key: ComponentKey,
+        closure: &[ComponentKey],
+        rung: Rung,
+        now: Moment,
+    ) -> (usize, NoPark) {
+        let members: Vec<_> = closure
+            .iter()
+            .map(|k| Victim { key: *k, to: self.nearest_offered(*k, key, rung).unwrap_or(rung) })
+            .collect();
+        let any = |f: &dyn Fn(&Victim) -> bool| members.iter().any(f);
+        let parking = |v: &Victim| self.scheduler.entry(v.key).parking();
         let quarantine = &self.config().quarantine;
-        let any = |f: &dyn Fn(ComponentKey) -> bool| closure.iter().any(|k| f(*k));
-        let parking = |key: ComponentKey| self.scheduler.entry(key).parking();
-        if self.scheduler.pressure() >= PressureLevel::Critical {
-            NoPark::Pressure
-        } else if any(&|k| !parking(k).offered().any(|offered| offered == rung)) {
-            NoPark::NotOffered
-        } else if any(&|k| parking(k).is_given_up(now, quarantine))
-            || any(&|k| !self.scheduler.frees_at(k, rung))
-        {
-            NoPark::GivenUp
-        } else if any(&|k| self.scheduler.wait_at(k, rung) >= self.scheduler.load_time(k)) {
-            NoPark::Slower
-        } else {
-            let victims: Vec<_> = closure.iter().map(|k| Victim { key: *k, to: rung }).collect();
-            if self.exceeds_writes(&victims) { NoPark::WritesSpent } else { NoPark::NoRoom }
+        let reasons = [
+            (NoPark::Pressure, self.scheduler.pressure() >= PressureLevel::Critical),
+            (NoPark::NotOffered, any(&|v| parking(v).offered().all(|rung| rung != v.to))),
+            (
+                NoPark::GivenUp,
+                any(&|v| parking(v).is_given_up(now, quarantine))
+                    || any(&|v| !self.scheduler.frees_at(v.key, v.to)),
+            ),
+            (
+                NoPark::Slower,
+                any(&|v| self.scheduler.wait_at(v.key, v.to) >= self.scheduler.load_time(v.key)),
+            ),
+            (NoPark::WritesSpent, self.exceeds_writes(&members)),
+            (NoPark::NoRoom, true),
+        ];
+        let first = reasons.into_iter().enumerate().find(|(_, (_, holds))| *holds);
+        first.map_or((0, NoPark::NoRoom), |(n_met, (why, _))| (n_met, why))
+    }
+
+    /// The rung that a component in use would be parked at by a policy that parks everything it may.
+    pub(crate) fn rung_of_use(&self, key: ComponentKey, now: Moment) -> Option<RungOfUse> {
+        let own = self.scheduler.pool(key);
+        let parking = self.scheduler.entry(key).parking();
+        if parking.is_given_up(now, &self.config().quarantine) {
+            return None;
         }
+        let saves = |rung: &Rung| {
+            self.scheduler.wait_at(key, *rung) < self.scheduler.load_time(key)
+                && self.scheduler.frees_at(key, *rung)
+                && !self.exceeds_writes(&[Victim { key, to: *rung }])
+        };
+        let at = |rung: Rung| {
+            let held = self.scheduler.held_at(key, rung);
+            let enter = parking.rung(rung)?.figures().enter;
+            let wake = self.scheduler.wait_at(key, rung);
+            Some(RungOfUse { stays: held.of(own), swapped: held.of(Need::SWAP), enter, wake })
+        };
+        parking.offered().filter(saves).filter_map(at).min_by_key(|rung| rung.stays)
     }
 
     /// Whether a component alone may be parked at a rung, leases apart.
@@ -184,14 +231,27 @@ impl Admission<'_> {
     /// Whether parks would write more to swap than may still be written.
     fn exceeds_writes<'v>(&self, victims: impl IntoIterator<Item = &'v Victim>) -> bool {
         let Some(left) = self.scheduler.may_write() else { return false };
-        let parks = victims.into_iter().filter(|v| v.to.is_parked());
+        let is_park = |v: &&Victim| v.to.is_parked() && self.state(v.key) == ComponentState::Ready;
+        let parks = victims.into_iter().filter(is_park);
         let written: ByteSize = parks.map(|v| self.scheduler.written_by_park(v.key, v.to)).sum();
         written > left
     }
 
-    /// A live closure parked at a rung, if all of it may be; what is parked already stays.
+    /// The rung that a member of the live closure of `head` is parked at with it: the same, or else the deepest that is on
+    /// offer for the member.
+    fn nearest_offered(&self, key: ComponentKey, head: ComponentKey, rung: Rung) -> Option<Rung> {
+        let mut offered = self.scheduler.entry(key).parking().offered();
+        if key == head {
+            return offered.find(|offered| *offered == rung);
+        }
+        offered.max_by_key(|offered| (*offered == rung, *offered))
+    }
+
+    /// A component parked at a rung with its live dependents, if all of them may be; what is parked already stays, and what
+    /// waits to be woken for a preload goes back to where it is.
     fn parked_at(
         &self,
+        head: ComponentKey,
         rung: Rung,
         closure: &[ComponentKey],
         purpose: Purpose,
@@ -201,8 +261,15 @@ impl Admission<'_> {
         for &key in closure {
             match self.state(key) {
                 state if state.is_parked() => {}
-                ComponentState::Ready if self.may_park(key, rung, purpose, now) => {
-                    members.push(Victim { key, to: rung });
+                ComponentState::Ready => {
+                    let to = self.nearest_offered(key, head, rung)?;
+                    if !self.may_park(key, to, purpose, now) {
+                        return None;
+                    }
+                    members.push(Victim { key, to });
+                }
+                ComponentState::Queued { from } if from.is_parked() => {
+                    members.push(Victim { key, to: from });
                 }
                 _ => return None,
             }
@@ -234,7 +301,8 @@ impl Admission<'_> {
     ) -> bool {
         let budget = self.scheduler.budget();
         let mut need = Need::new();
-        let parks: Vec<_> = victims.into_iter().filter(|v| v.to.is_parked()).collect();
+        let is_park = |v: &&Victim| v.to.is_parked() && self.state(v.key) == ComponentState::Ready;
+        let parks: Vec<_> = victims.into_iter().filter(is_park).collect();
         for v in &parks {
             need.add_all(&budget.needed_to_park(v.key, &self.scheduler.held_at(v.key, v.to)));
         }
@@ -256,7 +324,12 @@ impl Admission<'_> {
     /// The bytes that a component frees on its way from where it is now.
     pub(crate) fn freed_by(&self, victim: Victim) -> Need {
         let mut freed = self.scheduler.budget().bookings(victim.key);
-        freed.take(&self.scheduler.held_at(victim.key, victim.to));
+        match self.state(victim.key) {
+            ComponentState::Queued { from } if from == victim.to => {
+                freed.take(self.scheduler.entry(victim.key).parking().held());
+            }
+            _ => freed.take(&self.scheduler.held_at(victim.key, victim.to)),
+        }
         freed
     }
 
@@ -270,7 +343,7 @@ impl Admission<'_> {
                 self.scheduler.footprint(v.key).of(own),
                 self.scheduler.budget().booked_for(v.key),
             );
-            if v.to.is_parked() && in_use < booked {
+            if v.to.is_parked() && in_use < booked && self.state(v.key) == ComponentState::Ready {
                 let stays = self.scheduler.held_at(v.key, v.to).of(own).0 as f64;
                 let share = 1.0 - (stays / in_use.0.max(1) as f64).min(1.0);
                 let slack = freed.of(own).saturating_sub(booked.scaled(share));

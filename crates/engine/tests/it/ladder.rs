@@ -530,8 +530,8 @@ fn low_and_parked() -> Rig {
 }
 
 #[test]
-fn component_that_was_just_woken_is_parked_and_not_unloaded_under_pressure() {
-    for rest in [0.1, 2.0] {
+fn component_that_was_just_woken_is_left_alone_by_a_pressure_until_its_rest_is_over() {
+    for (rest, state) in [(0.1, "ready"), (2.0, "parking")] {
         let mut rig = low_and_parked();
         rig.operator("b", OperatorAction::Unload { force: false });
         rig.settle();
@@ -541,7 +541,9 @@ fn component_that_was_just_woken_is_parked_and_not_unloaded_under_pressure() {
         rig.give_back("a");
         rig.wait(seconds(rest));
         rig.input(Input::Pressure(PressureLevel::High));
-        assert_eq!(rig.state("a"), "parking", "{rest} s after a wake of 0.4 s");
+        assert_eq!(rig.state("a"), state, "{rest} s after a wake of 0.4 s");
+        rig.wait(seconds(1.9));
+        assert_ne!(rig.state("a"), "ready", "the rest of 2 x 0.4 s is over");
     }
 }
 

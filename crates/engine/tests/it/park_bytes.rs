@@ -1,7 +1,7 @@
 //! Bytes of parks and wakes: what is booked, what is expected to come free, and what is learned of both.
 
 use majordomo_core::{ByteSize, Rung};
-use majordomo_engine::{Input, Offers, OperatorAction};
+use majordomo_engine::{Footprints, Input, Offers, OperatorAction};
 
 use crate::ladder::{booked, parked_a, rig};
 use crate::rig::{Rig, seconds};
@@ -324,4 +324,37 @@ fn status_of_a_parked_component_has_the_bytes_in_swap_that_its_park_reported() {
     };
     assert_eq!((swapped("a"), swapped("b")), (Some(booked(&rig, "a").1), Some(0)));
     assert!(swapped("a") > Some(0));
+}
+
+#[test]
+fn relief_parks_no_more_than_may_be_written() {
+    let mut rig = rig(&["a", "b"], 250, 500);
+    rig.make_ready("a");
+    rig.make_ready("b");
+    rig.offer_paged_with(&["a", "b"], 500, 4, Some(100));
+    let external = ByteSize::mib(190);
+    rig.input(Input::Footprints(Footprints { external, ..Footprints::default() }));
+    // The first round trims.
+    rig.wait(seconds(1.2));
+    let mut states = rig.states(&["a", "b"]);
+    states.sort_unstable();
+    assert_eq!(states, ["parking", "unloading"]);
+    assert_eq!(rig.engine.scheduler().writes_under_way(), ByteSize::mib(90));
+}
+
+#[test]
+fn parked_component_that_is_larger_than_the_budget_is_woken_with_what_there_is() {
+    let mut rig = rig(&["a"], 150, 500);
+    rig.make_ready("a");
+    rig.used("a");
+    rig.measure(&[("a", 200)]);
+    // The first round trims.
+    rig.wait(seconds(1.2));
+    assert_eq!(rig.state("a"), "parking", "its growth exceeds the budget");
+    rig.parked_with("a", 20, 180);
+    let waiter = rig.demand(&["a"]);
+    assert_eq!((rig.answered(waiter), rig.state("a")), ("waits", "waking"));
+    assert!(booked(&rig, "a").0 <= 150);
+    rig.woken("a");
+    assert_eq!(rig.answered(waiter), "granted");
 }

@@ -360,6 +360,17 @@ impl Rig {
 
     /// Offers the paged rung for components: a tenth of the memory stays, a park takes 0.1 s, a wake 0.2 s.
     pub(crate) fn offer_paged(&mut self, names: &[&str], swap_mib: u64) {
+        self.offer_paged_with(names, swap_mib, 4, None);
+    }
+
+    /// The same with so many wakes at a time, and so many MiB that may be written to swap.
+    pub(crate) fn offer_paged_with(
+        &mut self,
+        names: &[&str],
+        swap_mib: u64,
+        wake_lanes: usize,
+        may_write: Option<u64>,
+    ) {
         let figures = RungFigures {
             stays: 0.1,
             swapped: 0.9,
@@ -371,8 +382,8 @@ impl Rig {
         };
         let offer = |name: &&str| RungOffer { key: self.key(name), rung: Rung::Paged, figures };
         let rungs = names.iter().map(offer).collect();
-        let swap = ByteSize::mib(swap_mib);
-        self.input(Input::Offers(Offers { swap, wake_lanes: 4, rungs, ..Offers::default() }));
+        let (swap, may_write) = (ByteSize::mib(swap_mib), may_write.map(ByteSize::mib));
+        self.input(Input::Offers(Offers { swap, may_write, wake_lanes, rungs }));
         // A component is parked only if its wake is shorter.
         self.load_takes = seconds(1.0);
     }

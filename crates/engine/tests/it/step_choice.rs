@@ -1,7 +1,7 @@
 //! Which steps are chosen where values are known: for demands, preloads and relief.
 
-use majordomo_core::{ByteSize, EventKind, PressureLevel, Priority};
-use majordomo_engine::{Effect, Footprints, Input, OperatorAction};
+use majordomo_core::{ByteSize, EventKind, PolicyKind, PressureLevel, Priority, Rung, StatusValue};
+use majordomo_engine::{Effect, Footprints, Input, Offers, OperatorAction, RungFigures, RungOffer};
 use majordomo_registry::ComponentSpec;
 
 use crate::rig::{Rig, config, id, seconds, spec, with};
@@ -202,4 +202,90 @@ fn what_a_pressure_parked_is_not_unloaded_in_the_next_rounds() {
     assert_eq!(rig.states(&["a", "b"]), ["paged", "paged"]);
     rig.wait(seconds(5.0));
     assert_eq!(rig.states(&["a", "b"]), ["unloading", "unloading"], "nothing else is left");
+}
+
+#[test]
+fn provider_and_dependent_are_parked_at_different_rungs() {
+    let specs = vec![spec("p"), with(spec("d"), |s| s.dependencies = vec![id("p")]), spec("b")];
+    let mut rig = Rig::new(specs, 210);
+    let figures = RungFigures { stays: 0.1, swapped: 0.9, ..RungFigures::default() };
+    let asleep = RungFigures { stays: 0.2, ..RungFigures::default() };
+    let offer = |rig: &Rig, name, rung, figures| RungOffer { key: rig.key(name), rung, figures };
+    let rungs =
+        vec![offer(&rig, "p", Rung::Paged, figures), offer(&rig, "d", Rung::Asleep, asleep)];
+    let swap = ByteSize::mib(500);
+    rig.input(Input::Offers(Offers { swap, may_write: None, wake_lanes: 4, rungs }));
+    rig.loads_take(seconds(1.0));
+    rig.make_ready("d");
+    rig.demand(&["b"]);
+    assert_eq!(rig.states(&["p", "d", "b"]), ["draining", "parking", "queued"]);
+    rig.parked_with("d", 20, 0);
+    assert_eq!(rig.states(&["p", "d"]), ["parking", "asleep"]);
+}
+
+#[test]
+fn of_two_parks_that_free_as_much_the_operator_has_the_shallower() {
+    let mut rig = Rig::new(vec![spec("a")], 250);
+    let figures = RungFigures { stays: 0.1, ..RungFigures::default() };
+    let offer = |rung| RungOffer { key: rig.key("a"), rung, figures };
+    let rungs = vec![offer(Rung::Asleep), offer(Rung::Paged)];
+    rig.input(Input::Offers(Offers { wake_lanes: 4, rungs, ..Offers::default() }));
+    rig.loads_take(seconds(1.0));
+    rig.make_ready("a");
+    rig.operator("a", OperatorAction::Park);
+    rig.parked_with("a", 10, 0);
+    assert_eq!(rig.state("a"), "asleep");
+}
+
+#[test]
+fn policy_is_as_configured_again_when_the_last_rung_is_withdrawn() {
+    let mut config = config();
+    config.memory.policy = PolicyKind::Vrank;
+    let mut rig = Rig::with_pools(vec![spec("a")], Vec::new(), 250, config);
+    let policy = |rig: &Rig| {
+        let status = rig.engine.status(rig.now);
+        let lines = status.sections.iter().flat_map(|(_, lines)| lines);
+        let text = lines.filter(|(name, _)| name == "policy").map(|(_, value)| value.to_string());
+        text.collect::<Vec<_>>()
+    };
+    assert_eq!(policy(&rig), ["vrank"]);
+    rig.offer_paged(&["a"], 500);
+    assert_eq!(policy(&rig), ["vrank-wait"]);
+    rig.offer_paged(&[], 500);
+    assert_eq!(policy(&rig), ["vrank"]);
+}
+
+#[test]
+fn shadow_of_lru_waits_as_long_as_a_policy_that_parks_like_lru() {
+    let mut rig = Rig::new(vec![spec("a"), spec("b")], 150);
+    rig.offer_paged(&["a", "b"], 500);
+    for name in ["a", "b", "a", "b", "a", "b", "a", "b"] {
+        rig.demand(&[name]);
+        let other = if name == "a" { "b" } else { "a" };
+        if rig.state(other) == "parking" {
+            rig.wait(seconds(0.1));
+            rig.parked(other);
+        }
+        if rig.state(name) == "waking" {
+            rig.wait(seconds(0.2));
+            rig.woken(name);
+        }
+        rig.settle();
+        rig.wait(seconds(1.0));
+        rig.give_back(name);
+        rig.used(name);
+    }
+    let status = rig.engine.status(rig.now);
+    let share = |name: &str| {
+        let mut lines = status.sections["policy"].iter();
+        match lines.find(|(line, _)| line == name) {
+            Some((_, StatusValue::Number(share))) => *share,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (real, shadow) = (share("hit share"), share("hit share of a shadow LRU"));
+    // Of 8 loads of 1 s each: two cold ones, one of them after a park of 0.1 s, and six wakes after parks, of 0.3 s each.
+    let expected = 1.0 - (1.0 + 1.1 + 6.0 * 0.3) / 8.0;
+    assert!((real - expected).abs() < 0.01, "{real} of {expected}");
+    assert!((shadow - expected).abs() < 0.01, "{shadow} of {expected}");
 }

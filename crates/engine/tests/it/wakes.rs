@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use majordomo_core::{Rung, WaiterId};
-use majordomo_engine::OperatorAction;
+use majordomo_core::{ByteSize, Rung, WaiterId};
+use majordomo_engine::{Effect, Footprints, Input, OperatorAction};
 
-use crate::rig::{Rig, seconds, spec};
+use crate::rig::{Rig, config, id, seconds, spec, with};
 
 /// `a` is parked alone; its cold load takes 8 s.
 fn parked() -> Rig {
@@ -100,4 +100,62 @@ fn plan_for_a_component_that_is_being_parked_waits_for_that_and_wakes_it() {
     let plan = rig.engine.plan(&[rig.key("a")], rig.now, &rig.cells);
     assert_eq!((plan.loads[0].from, plan.loads[0].load_time), (Rung::Paged, seconds(0.2)));
     assert_eq!((plan.parking, plan.wait), (seconds(0.06), seconds(0.26)));
+}
+
+#[test]
+fn suspend_gives_a_wake_its_whole_time_again() {
+    let mut rig = parked();
+    demand(&mut rig, 60.0);
+    rig.wait(seconds(7.9));
+    rig.input(Input::Resumed { gap: seconds(3600.0) });
+    rig.wait(seconds(7.5));
+    assert_eq!(rig.state("a"), "waking");
+    rig.wait(seconds(1.0));
+    assert_eq!(rig.state("a"), "unloading");
+}
+
+/// `a` and `c` are parked with 90 MiB each in swap; two wakes may run, one of them for a preload.
+fn two_parked() -> Rig {
+    let mut config = config();
+    config.loads.max_concurrent = Some(4);
+    let specs = vec![spec("a"), spec("b"), spec("c")];
+    let mut rig = Rig::with_pools(specs, Vec::new(), 250, config);
+    rig.offer_paged_with(&["a", "b", "c"], 500, 2, None);
+    for name in ["a", "c"] {
+        rig.make_ready(name);
+        rig.operator(name, OperatorAction::Park);
+        rig.parked(name);
+    }
+    rig
+}
+
+#[test]
+fn preload_that_has_no_wake_lane_reserves_nothing() {
+    let mut rig = two_parked();
+    rig.hint(rig.key("a"));
+    assert_eq!(rig.state("a"), "waking");
+    rig.hint(rig.key("c"));
+    assert_eq!(rig.state("c"), "paged");
+    rig.woken("a");
+    rig.wait(seconds(0.1));
+    assert_eq!(rig.state("c"), "waking", "its hint was not lost");
+}
+
+#[test]
+fn relief_leaves_a_component_parked_that_waits_to_be_woken_for_a_preload() {
+    let mut rig =
+        Rig::new(vec![spec("p"), with(spec("d"), |s| s.dependencies = vec![id("p")])], 250);
+    rig.offer_paged(&["p", "d"], 500);
+    rig.make_ready("d");
+    rig.operator("p", OperatorAction::Park);
+    rig.parked("d");
+    rig.parked("p");
+    rig.hint(rig.key("d"));
+    assert_eq!(rig.states(&["p", "d"]), ["waking", "queued"]);
+    let external = ByteSize::mib(51);
+    rig.input(Input::Footprints(Footprints { external, ..Footprints::default() }));
+    rig.wait(seconds(0.1));
+    assert_eq!(rig.states(&["p", "d"]), ["waking", "paged"]);
+    let unloads = |e: &&Effect| matches!(e, Effect::StartUnload { .. });
+    assert_eq!(rig.effects.iter().filter(unloads).count(), 0);
 }

@@ -151,7 +151,8 @@ impl Scheduler {
         }
     }
 
-    /// Reserves what the component will hold where its removal leads; without room for that it is unloaded.
+    /// Reserves what the component will hold where its removal leads; without room for that, or where so much may not be
+    /// written any more, it is unloaded.
     pub(super) fn book_removal(&mut self, key: ComponentKey, removal: &mut Removal) {
         let to = removal.then().rung();
         if !to.is_parked() {
@@ -160,7 +161,8 @@ impl Scheduler {
         let (held, footprint) = (self.held_at(key, to), self.footprint(key));
         let writes = self.written_by_park(key, to);
         self.entry_mut(key).parking_mut().begin_removal(footprint, writes);
-        if self.budget.reserve_park(key, &held).is_err() {
+        let exceeds = self.may_write.is_some_and(|left| writes > left);
+        if exceeds || self.budget.reserve_park(key, &held).is_err() {
             removal.end_as(Then::Unloaded);
             return;
         }

@@ -18,6 +18,8 @@ use crate::{Effect, Phase, Step, Then, Transaction, TxnId, WakeReport};
 const MIN_WAKE: Duration = Duration::from_millis(500);
 /// A wake may take so many times as long as expected, whatever its demands have left.
 const WAKE_MARGIN: u32 = 2;
+/// The shortest time to the next input.
+const SOON: Duration = Duration::from_micros(1);
 /// Wake lanes that no speculative wake takes.
 const KEPT_FOR_DEMANDS: usize = 1;
 /// Speculative wakes at a time.
@@ -63,7 +65,7 @@ impl Scheduler {
 
     /// Starts every wake that has its bytes, its dependencies and a lane, demands first.
     pub fn start_wakes(&mut self, step: &mut Step<'_>) {
-        self.bound_wakes();
+        self.bound_wakes(step.now);
         if !self.entries.iter().any(|e| e.state().is_queued() && e.state().is_alive()) {
             return;
         }
@@ -86,6 +88,15 @@ impl Scheduler {
                 self.start_wake(key, step);
             }
         }
+    }
+
+    /// Wakes that no demand waits for, under way or still to begin.
+    #[must_use]
+    pub fn n_speculative_wakes(&self) -> usize {
+        let wakes = |e: &crate::Entry| {
+            e.state().is_waking() || (e.state().is_queued() && e.state().is_alive())
+        };
+        self.entries.iter().filter(|e| wakes(e) && !e.is_required()).count()
     }
 
     fn next_wake(&self, id: TxnId) -> Option<ComponentKey> {
@@ -136,14 +147,17 @@ impl Scheduler {
         ends.fold(began + self.longest_wake(key), Moment::min)
     }
 
-    /// Fits the deadlines of the wakes under way to the callers that wait for them by now.
-    fn bound_wakes(&mut self) {
+    /// Fits the deadlines of the wakes under way to the callers that wait for them by now. One that is over by that ends
+    /// with the next input.
+    fn bound_wakes(&mut self, now: Moment) {
         for i in 0..self.entries.len() {
             let e = &self.entries[i];
             let ComponentState::Loading { from } = e.state() else { continue };
-            if let Some(began) = e.parking().step().filter(|_| from.is_parked()).map(|s| s.began) {
+            if from.is_parked() && e.parking().step().is_some() {
+                // Which a suspend moves on.
+                let began = e.load_started();
                 let ends = self.wake_deadline(ComponentKey::from_index(i), from, began);
-                self.entries[i].bound_wake(ends);
+                self.entries[i].bound_wake(ends.max(now + SOON));
             }
         }
     }

@@ -58,6 +58,9 @@ impl Default for VRankConfig {
 /// Eviction by predicted value, with a shadow LRU beside it.
 #[derive(Debug)]
 pub struct VRank {
+    /// As configured.
+    configured: VRankMode,
+    /// As it is now: waits, where rungs are on offer.
     mode: VRankMode,
     /// Mean logarithm of the load times (in seconds) of late uses; none before the first.
     usual_load: Option<f64>,
@@ -72,7 +75,7 @@ impl VRank {
         let margin = if config.margin.is_nan() { 0.0 } else { config.margin.clamp(0.0, 1.0) };
         let by_time = config.mode == VRankMode::Wait;
         let shadow = ShadowLru::new(window, margin, config.capacity, by_time);
-        Self { mode: config.mode, usual_load: None, shadow }
+        Self { configured: config.mode, mode: config.mode, usual_load: None, shadow }
     }
 
     fn recency(&self, age: Duration) -> f64 {
@@ -141,9 +144,13 @@ impl EvictionPolicy for VRank {
         self.is_fallen_back() || values.version() == 0
     }
 
-    fn value_waits(&mut self) {
-        self.mode = VRankMode::Wait;
-        self.shadow.count_time();
+    fn value_waits(&mut self, rungs: bool) {
+        self.mode = if rungs { VRankMode::Wait } else { self.configured };
+        self.shadow.count_time(self.mode == VRankMode::Wait);
+    }
+
+    fn set_swap_room(&mut self, room: ByteSize) {
+        self.shadow.set_swap_room(room);
     }
 
     fn judges_unused(&self) -> bool {
@@ -168,7 +175,8 @@ impl EvictionPolicy for VRank {
         self.shadow.set_capacity(capacity);
     }
 
-    /// Hit shares (in wait mode of load time) of the last window beside the shadow's, and fallbacks.
+    /// Shares of hits (in wait mode of load time that was not waited for) of the last window beside the shadow's, and
+    /// fallbacks.
     fn section(&self) -> Vec<(String, StatusValue)> {
         self.shadow.section()
     }
@@ -258,9 +266,11 @@ mod tests {
                     size,
                     load_time,
                     saved: Duration::ZERO,
+                    parks: Duration::ZERO,
                     speculative: false,
                 });
-                policy.on_event(&PolicyEvent::Used { key, at, uses: 1, size, load_time });
+                let rung = None;
+                policy.on_event(&PolicyEvent::Used { key, at, uses: 1, size, load_time, rung });
                 policy.on_event(&PolicyEvent::Unloaded { key, at, evicted: true });
             }
         };

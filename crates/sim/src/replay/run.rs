@@ -245,7 +245,17 @@ impl<'a> Replay<'a> {
         self.resident[key.index()] =
             Some(Resident { ready_us, last_use: at, uses: 0, unused_preload: speculative });
         let saved = load_time.saturating_sub(wait);
-        policy.on_event(&PolicyEvent::Loaded { key, at, size, load_time, saved, speculative });
+        // The policies of a replay know no rungs, nor waits for parks.
+        let parks = Duration::ZERO;
+        policy.on_event(&PolicyEvent::Loaded {
+            key,
+            at,
+            size,
+            load_time,
+            saved,
+            parks,
+            speculative,
+        });
         ready_us
     }
 
@@ -361,7 +371,8 @@ impl<'a> Replay<'a> {
             r.last_use = at;
             r.uses += 1;
             r.unused_preload = false;
-            policy.on_event(&PolicyEvent::Used { key: x, at, uses: 1, size, load_time });
+            let rung = None;
+            policy.on_event(&PolicyEvent::Used { key: x, at, uses: 1, size, load_time, rung });
         }
     }
 

@@ -22,12 +22,13 @@ use majordomo_engine::{Engine, Input};
 use majordomo_memory::{Learned, LearnedRung};
 use majordomo_registry::Catalog;
 
+use self::parking::StepEnd;
 use super::blueprint::{Blueprint, N_SPARE};
 use super::cells::SimCells;
 use super::check::{Broken, Checker, broken};
 use super::coverage::Coverage;
 use super::digest::Digest;
-use super::script::{LoadFault, ParkFault, Script, StopFault, WakeFault};
+use super::script::{LoadFault, ParkFault, RUNG_FAULTS, Script, StopFault, WakeFault};
 use super::waits::Watch;
 use crate::rng::Rng;
 
@@ -52,7 +53,7 @@ enum Event {
     Deliver(Input),
     LoadEnd { id: IncarnationId, error: Option<&'static str> },
     StopEnd { id: IncarnationId },
-    StepEnd { id: IncarnationId, step: StepId, error: Option<&'static str> },
+    StepEnd { id: IncarnationId, step: StepId, end: StepEnd },
     Exit { id: IncarnationId },
     ProbeEnd { id: IncarnationId },
     Release { lease: u64 },
@@ -158,6 +159,8 @@ pub struct Counts {
     pub n_ticks: u64,
     /// Loads whose peak exceeded the budget.
     pub n_beyond_budget: u64,
+    /// Faults of parks and wakes that took effect, by name.
+    pub rung_faults: BTreeMap<&'static str, u64>,
     /// Grants, and refusals by code.
     pub answers: BTreeMap<&'static str, u64>,
     /// The digest of all effects.
@@ -178,8 +181,16 @@ impl Counts {
         self.answers.iter().filter(|(code, _)| !other.contains(code)).map(|(_, n)| n).sum()
     }
 
+    /// Faults of parks and wakes that never took effect.
+    pub fn missed_rung_faults(&self) -> impl Iterator<Item = &'static str> + '_ {
+        RUNG_FAULTS.into_iter().filter(|fault| !self.rung_faults.contains_key(fault))
+    }
+
     /// Adds the counts of another run.
     pub fn add(&mut self, other: &Self) {
+        for (name, n) in &other.rung_faults {
+            *self.rung_faults.entry(name).or_default() += n;
+        }
         for (name, n) in &other.by_name {
             *self.by_name.entry(name).or_default() += n;
         }
@@ -224,6 +235,8 @@ pub(crate) struct World<'a> {
     /// A second, and the inputs in it.
     rate: (u64, u64),
     calm_since: Option<Moment>,
+    /// The rungs of the components are on offer.
+    rungs_offered: bool,
     /// Percent of the budget that parked components may have in swap.
     swap_room: u8,
     /// Percent of the budget that parks may write to swap until that changes.
@@ -268,6 +281,7 @@ impl<'a> World<'a> {
             sweep_due: false,
             rate: (0, 0),
             calm_since: None,
+            rungs_offered: true,
             swap_room: 60,
             writes_left: None,
             learned_rungs: BTreeMap::new(),

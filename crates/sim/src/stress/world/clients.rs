@@ -172,6 +172,10 @@ impl World<'_> {
                 self.writes_left = *percent;
                 self.offer_rungs()
             }
+            Action::Offered(offered) => {
+                self.rungs_offered = *offered;
+                self.offer_rungs()
+            }
             Action::SwapRoom(percent) => {
                 self.swap_room = *percent;
                 self.offer_rungs()

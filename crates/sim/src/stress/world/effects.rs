@@ -30,6 +30,17 @@ impl World<'_> {
             self.used();
         }
         for id in std::mem::take(&mut self.cells.notices) {
+            self.deliver_notice(id);
+        }
+    }
+
+    /// Where rungs are offered, a notice may come so late that its component is parked by then, or woken.
+    fn deliver_notice(&mut self, id: IncarnationId) {
+        let mut rng = self.rng_of(21, id.key);
+        if self.script.rungs && rng.chance(0.1) {
+            let wait = rng.millis(3, 2_500);
+            self.after(wait, Event::Deliver(Input::Released { id }));
+        } else {
             self.deliver(Input::Released { id });
         }
     }

@@ -32,8 +32,8 @@ impl World<'_> {
                 }
                 Ok(())
             }
-            Event::StepEnd { id, step, error } => {
-                self.step_end(id, step, error);
+            Event::StepEnd { id, step, end } => {
+                self.step_end(id, step, end);
                 Ok(())
             }
             Event::Exit { id } => {

@@ -110,7 +110,13 @@ impl World<'_> {
                 }
             }
             Stage::Parking { .. } | Stage::Parked | Stage::Waking { .. } => {
+                let fault = match r.stage {
+                    Stage::Parking { .. } => "killed while parking",
+                    Stage::Parked => "killed while parked",
+                    _ => "killed while waking",
+                };
                 r.stage = Stage::Exited;
+                self.count_fault(fault);
                 let how = "was killed by SIGKILL".to_owned();
                 self.deliver(Input::Exited { id, how, code: None, out_of_memory: None });
             }

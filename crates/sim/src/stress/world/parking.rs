@@ -17,6 +17,24 @@ use crate::stress::script::{ParkFault, WakeFault};
 /// Wakes that may run at a time, as on a machine with a swap file.
 const WAKE_LANES: usize = 2;
 
+/// How a park or a wake ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StepEnd {
+    Done,
+    /// Nothing could be moved, through no fault of the component.
+    Unmoved,
+    Failed(&'static str),
+}
+
+impl StepEnd {
+    fn result<R>(self, report: R) -> Result<R, String> {
+        match self {
+            Self::Done | Self::Unmoved => Ok(report),
+            Self::Failed(error) => Err(error.to_owned()),
+        }
+    }
+}
+
 impl World<'_> {
     /// Offers the rungs of the catalog's components, where the script has rungs.
     pub(super) fn offer_rungs(&mut self) -> Result<(), Broken> {
@@ -24,7 +42,8 @@ impl World<'_> {
             return Ok(());
         }
         let mut rungs = Vec::new();
-        for key in self.catalog.keys().filter(|k| self.catalog.spec(*k).is_some()) {
+        let known = |k: &ComponentKey| self.rungs_offered && self.catalog.spec(*k).is_some();
+        for key in self.catalog.keys().filter(known) {
             for rung in [Rung::Asleep, Rung::Paged] {
                 let figures = self.figures(key, rung);
                 rungs.extend(figures.map(|figures| RungOffer { key, rung, figures }));
@@ -98,20 +117,33 @@ impl World<'_> {
             _ => return broken(4, format!("{key} is parked while it is {:?}", r.stage)),
         }
         r.left = match fault {
-            Some(ParkFault::FreesLittle) => 0.5,
+            Some(ParkFault::FreesHalf) => 0.5,
+            Some(ParkFault::FreesNothing | ParkFault::SwapFull) => 1.0,
             _ => figures.stays * (0.7 + 0.6 * rng.unit()),
         };
         let took = figures.enter.mul_f64(0.3 + 1.2 * rng.unit());
+        let ends = |end| Event::StepEnd { id, step, end };
         match fault {
-            None | Some(ParkFault::FreesLittle) => {
-                self.after(took, Event::StepEnd { id, step, error: None });
+            None => self.after(took, ends(StepEnd::Done)),
+            Some(ParkFault::FreesHalf) => {
+                self.count_fault("park frees half");
+                self.after(took, ends(StepEnd::Done));
+            }
+            Some(ParkFault::FreesNothing) => {
+                self.count_fault("park frees nothing");
+                self.after(took, ends(StepEnd::Done));
+            }
+            Some(ParkFault::SwapFull) => {
+                self.count_fault("swap is full");
+                self.after(took, ends(StepEnd::Unmoved));
             }
             Some(ParkFault::Fails) => {
-                self.after(took, Event::StepEnd { id, step, error: Some("no room in swap") });
+                self.count_fault("park fails");
+                self.after(took, ends(StepEnd::Failed("its pages stayed")));
             }
-            Some(ParkFault::Hangs) => {}
+            Some(ParkFault::Hangs) => self.count_fault("park hangs"),
             Some(ParkFault::Dies) => {
-                self.after(took, Event::StepEnd { id, step, error: None });
+                self.after(took, ends(StepEnd::Done));
                 let wait = rng.millis(1, 20_000);
                 self.after(wait, Event::Exit { id });
             }
@@ -138,44 +170,60 @@ impl World<'_> {
             _ => return broken(4, format!("{key} is woken while it is {:?}", r.stage)),
         }
         let took = figures.wake.mul_f64(0.3 + 1.2 * rng.unit());
-        let ends = |error| Event::StepEnd { id, step, error };
+        let ends = |end| Event::StepEnd { id, step, end };
         match fault {
-            None => self.after(took, ends(None)),
-            Some(WakeFault::Slow) => self.after(took * 10, ends(None)),
-            Some(WakeFault::Fails) => self.after(took, ends(Some("it does not answer"))),
-            Some(WakeFault::Hangs) => {}
+            None => self.after(took, ends(StepEnd::Done)),
+            Some(WakeFault::PagesDropped) => {
+                self.count_fault("pages dropped");
+                self.after(took * 10, ends(StepEnd::Done));
+            }
+            Some(WakeFault::Fails) => {
+                self.count_fault("wake fails");
+                self.after(took, ends(StepEnd::Failed("it does not answer")));
+            }
+            Some(WakeFault::Hangs) => self.count_fault("wake hangs"),
             Some(WakeFault::Dies) => self.after(took / 2, Event::Exit { id }),
         }
         Ok(())
     }
 
+    pub(super) fn count_fault(&mut self, fault: &'static str) {
+        *self.counts.rung_faults.entry(fault).or_default() += 1;
+    }
+
     /// A park or a wake ends; also after the request to stop its component, when the report comes too late.
-    pub(super) fn step_end(&mut self, id: IncarnationId, step: StepId, error: Option<&str>) {
+    pub(super) fn step_end(&mut self, id: IncarnationId, step: StepId, end: StepEnd) {
         let key = id.key;
         let Some(r) = self.running[key.index()].as_mut().filter(|r| r.op == id.op) else { return };
-        let error = error.map(str::to_owned);
         match r.stage {
             Stage::Waking { step: under_way } if under_way == step => {
                 r.stage = Stage::Up { reported: true };
                 let (memory, mut rng) = (r.memory, self.rng_of(19, key));
                 let measured = rng.chance(0.7).then(|| self.memory(key, memory).scaled(rng.unit()));
                 let swap = self.in_swap(key).scaled(rng.unit());
-                let result = error.map_or(Ok(WakeReport { measured, swap }), Err);
+                let result = end.result(WakeReport { measured, swap });
                 self.deliver(Input::Woken { id, step, result });
             }
             Stage::Parking { step: under_way } if under_way == step => {
-                r.stage =
-                    if error.is_some() { Stage::Up { reported: true } } else { Stage::Parked };
+                let is_intact = matches!(end, StepEnd::Failed(_));
+                r.stage = if is_intact { Stage::Up { reported: true } } else { Stage::Parked };
                 let (left, memory) = (r.left, r.memory);
                 let held = self.held(key, left, memory);
-                let report = ParkReport { held, ..ParkReport::default() };
-                let result = error.map_or(Ok(report), Err);
+                let unmoved = (end == StepEnd::Unmoved).then(|| "swap is full".to_owned());
+                let result = end.result(ParkReport { held, unmoved, ..ParkReport::default() });
                 self.deliver(Input::Parked { id, step, result });
             }
             Stage::Stopping { .. } => {
-                let result = Err("it was stopped".to_owned());
+                // Whichever step it was, and however it ended, its report is out of date.
+                let mut rng = self.rng_of(20, key);
+                let mut end = || {
+                    if rng.chance(0.5) { StepEnd::Done } else { StepEnd::Failed("it was stopped") }
+                };
+                let (parked, woken) = (end(), end());
+                let result = parked.result(ParkReport::default());
                 self.deliver(Input::Parked { id, step, result });
-                self.deliver(Input::Woken { id, step, result: Ok(WakeReport::default()) });
+                let result = woken.result(WakeReport::default());
+                self.deliver(Input::Woken { id, step, result });
             }
             _ => {}
         }
