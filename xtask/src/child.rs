@@ -87,7 +87,7 @@ pub(crate) fn run(command: impl Into<Command>) -> Result<Closing> {
     Ok(said)
 }
 
-/// Runs two commands at the same time. What the second prints is shown once the first has ended.
+/// Runs two commands at the same time, and shows the output of the second once the first has ended.
 pub(crate) fn run_beside(
     first: impl Into<Command>,
     second: impl Into<Command>,

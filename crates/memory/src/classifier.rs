@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn a_hint_raises_and_holds_but_never_lowers() {
         let mut c = PressureClassifier::new(PressureProfile::Share, Duration::from_secs(1));
-        let own = |level| Hints { own: Some(level), machine: None };
+        let own = |level| Hints { own: Some(level), ..Hints::default() };
         let plenty = reading(ByteSize::gib(7), ByteSize::gib(8));
         assert_eq!(c.observe(&plenty.with_hints(own(High)), Moment(0)), High);
         assert_eq!(c.observe(&plenty.with_hints(own(High)), Moment(9_000_000)), High);
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn machine_stalls_raise_the_level_only_below_half_of_the_machines_memory() {
-        let stalls = Hints { machine: Some(High), own: None };
+        let stalls = Hints { machine: Some(High), ..Hints::default() };
         let check = |machine_mib: u64, want: PressureLevel| {
             let mut c = PressureClassifier::new(PressureProfile::Share, Duration::ZERO);
             // The own cgroup has plenty left, whatever the machine has.
@@ -228,5 +228,21 @@ mod tests {
         check(23_040, Low);
         check(12_288, Low);
         check(12_287, High);
+    }
+
+    #[test]
+    fn stalls_of_the_own_cgroup_raise_the_level_only_below_half_of_the_effective_limit() {
+        let stalls = Hints { own_stalls: Some(High), ..Hints::default() };
+        let check = |available_mib: u64, want: PressureLevel| {
+            let mut c = PressureClassifier::new(PressureProfile::Share, Duration::ZERO);
+            // Of the machine's memory little is available: its own stalls would count.
+            let machine = MachineMemory { available: ByteSize::gib(5), total: ByteSize::gib(24) };
+            let reading = reading(ByteSize::mib(available_mib), ByteSize::gib(4));
+            let r = PressureReading { machine, ..reading };
+            assert_eq!(c.observe(&r.with_hints(stalls), Moment::ZERO), want, "{available_mib} MiB");
+        };
+        check(4_000, Low);
+        check(2_048, Low);
+        check(2_047, High);
     }
 }

@@ -5,16 +5,23 @@
 
 use majordomo_core::{ByteSize, PressureLevel};
 
-/// From this share of available memory on, a stall somewhere on the machine is caused by the limit of another cgroup:
-/// unloading components would free memory that is not short.
-const MACHINE_STALL_SHARE: f64 = 0.5;
+/// From this share of available memory on, a stall is caused by the limit of another cgroup, or by components that read their
+/// memory again from swap: unloading components would free memory that is not short.
+const STALL_SHARE: f64 = 0.5;
+
+/// Whether a stall may come from a lack of the memory of which so much is available.
+pub(crate) fn may_cause_stalls(available: ByteSize, all: ByteSize) -> bool {
+    available < all.scaled(STALL_SHARE)
+}
 
 /// Levels that the system's own signals suggest, by where the shortage was felt. They raise a level and hold
 /// it, but never lower it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hints {
-    /// Felt by this process: PSI and events of its own cgroup, the level of macOS.
+    /// Events of the own cgroup's limit, the level of macOS.
     pub own: Option<PressureLevel>,
+    /// PSI of the own cgroup, which counts those below it.
+    pub own_stalls: Option<PressureLevel>,
     /// PSI of the machine, whichever process stalled.
     pub machine: Option<PressureLevel>,
 }
@@ -23,7 +30,11 @@ impl Hints {
     /// The higher level of both, for each place.
     #[must_use]
     pub fn merged(self, other: Self) -> Self {
-        Self { own: self.own.max(other.own), machine: self.machine.max(other.machine) }
+        Self {
+            own: self.own.max(other.own),
+            own_stalls: self.own_stalls.max(other.own_stalls),
+            machine: self.machine.max(other.machine),
+        }
     }
 }
 
@@ -39,6 +50,6 @@ pub struct MachineMemory {
 impl MachineMemory {
     /// Whether a stall on this machine may come from a lack of the machine's own memory.
     pub(crate) fn may_cause_stalls(self) -> bool {
-        self.available < self.total.scaled(MACHINE_STALL_SHARE)
+        may_cause_stalls(self.available, self.total)
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use majordomo_core::{ByteSize, PressureLevel};
 
-use crate::hints::{Hints, MachineMemory};
+use crate::hints::{Hints, MachineMemory, may_cause_stalls};
 
 /// Whose limit a reading is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,11 +62,14 @@ impl PressureReading {
         Self { source: ReadingSource::Scripted, ..Self::of_machine(available, limit) }
     }
 
-    /// The level that the signals in the reading count for: those felt by this process always, those of the
-    /// whole machine only while less than half of its memory is available.
+    /// The level that the signals in the reading count for: events and the system's own level always, stalls only while less
+    /// than half of the memory is available that they are of, the effective limit's or the machine's.
     #[must_use]
     pub fn hint(&self) -> Option<PressureLevel> {
-        self.hints.own.max(self.hints.machine.filter(|_| self.machine.may_cause_stalls()))
+        let own = may_cause_stalls(self.available, self.limit);
+        let stalls = self.hints.own_stalls.filter(|_| own);
+        let of_machine = self.hints.machine.filter(|_| self.machine.may_cause_stalls());
+        self.hints.own.max(stalls).max(of_machine)
     }
 
     /// The same reading with further signals merged in, such as those of the wake-up before it.

@@ -273,7 +273,7 @@ impl Admission<'_> {
             .filter(|k| !self.scheduler.budget().limit_of(self.scheduler.pool(**k)).declared)
             .filter_map(|k| {
                 let measured = self.scheduler.budget().measured_for(*k)?;
-                // A park leaves some of it.
+                // A park frees a part of it.
                 let parks = self.state(*k).is_parking();
                 let freed = self.scheduler.freeing(*k).of(self.scheduler.pool(*k));
                 Some(if parks { measured.min(freed) } else { measured })

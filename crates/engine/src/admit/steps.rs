@@ -161,7 +161,7 @@ impl Admission<'_> {
             return Err(NoPark::NotReady);
         }
         let reasons = offered.iter().map(|rung| self.why_not_parked(key, closure, *rung, now));
-        // The rung that most speaks for is the one to explain.
+        // The rung that meets most of the conditions is the one to explain.
         let (_, why) = reasons.max_by_key(|(n_met, _)| *n_met).unwrap_or((0, NoPark::NotOffered));
         Err(why)
     }
@@ -248,7 +248,7 @@ impl Admission<'_> {
     }
 
     /// A component parked at a rung with its live dependents, if all of them may be; what is parked already stays, and what
-    /// waits to be woken for a preload goes back to where it is.
+    /// waits to be woken for a preload stays where it is.
     fn parked_at(
         &self,
         head: ComponentKey,

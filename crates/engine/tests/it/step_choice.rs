@@ -244,7 +244,7 @@ fn policy_is_as_configured_again_when_the_last_rung_is_withdrawn() {
     let mut rig = Rig::with_pools(vec![spec("a")], Vec::new(), 250, config);
     let policy = |rig: &Rig| {
         let status = rig.engine.status(rig.now);
-        let lines = status.sections.iter().flat_map(|(_, lines)| lines);
+        let lines = status.sections.values().flatten();
         let text = lines.filter(|(name, _)| name == "policy").map(|(_, value)| value.to_string());
         text.collect::<Vec<_>>()
     };

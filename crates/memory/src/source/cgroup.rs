@@ -106,10 +106,10 @@ impl<M: PressureSource> PressureSource for CgroupSource<M> {
         self.bound = None;
         let path = self.root.join("proc/pressure/memory");
         let machine = self.machine_stalls.hint(&path, &mut self.reports);
-        let mut hints = Hints { machine, own: None };
+        let mut hints = Hints { machine, ..Hints::default() };
         if let Some(cgroup) = cgroup {
             let path = cgroup.dir().join("memory.pressure");
-            hints.own = self.cgroup_stalls.hint(&path, &mut self.reports);
+            hints.own_stalls = self.cgroup_stalls.hint(&path, &mut self.reports);
             let bound = cgroup.bound()?;
             self.bound = Some(BoundStatus {
                 name: format!("{} {}", cgroup.version(), cgroup.dir().display()),

@@ -30,7 +30,7 @@ impl PressureSource for MacosSource {
         let level = pressure_level().map_err(|error| SourceError::Unavailable {
             what: format!("kern.memorystatus_vm_pressure_level: {error}"),
         })?;
-        Ok(reading.with_hints(Hints { own: hint(level), machine: None }))
+        Ok(reading.with_hints(Hints { own: hint(level), ..Hints::default() }))
     }
 }
 

@@ -53,10 +53,11 @@ impl Wakeup {
 
 impl WakeCause {
     fn hints(&self) -> Hints {
-        let own = |level| Hints { own: Some(level), machine: None };
+        let none = Hints::default();
+        let own = |level| Hints { own: Some(level), ..none };
         match *self {
-            Self::Stall { own_cgroup: false, hint } => Hints { machine: Some(hint), own: None },
-            Self::Stall { own_cgroup: true, hint } => own(hint),
+            Self::Stall { own_cgroup: false, hint } => Hints { machine: Some(hint), ..none },
+            Self::Stall { own_cgroup: true, hint } => Hints { own_stalls: Some(hint), ..none },
             Self::Cgroup(CgroupEvents { oom_kill: 1.., .. }) => own(PressureLevel::Emergency),
             Self::Cgroup(CgroupEvents { max: 1.., .. }) => own(PressureLevel::Critical),
             Self::Cgroup(CgroupEvents { high: 1.., .. }) => own(PressureLevel::High),

@@ -225,6 +225,8 @@ fn stalls_hint_and_their_loss_is_reported() {
 
     f.put("proc/pressure/memory", calm);
     f.put("sys/fs/cgroup/g/memory.pressure", &stalled.replace("full avg10=0", "full avg10=50"));
+    assert_eq!(hint(&mut source), None, "nearly all of the cgroup's limit is available");
+    f.v2_cgroup("/g", &(1000 * MIB).to_string(), "max", 501 * MIB, 0);
     assert_eq!(hint(&mut source), Some(PressureLevel::Critical));
     f.remove("sys/fs/cgroup/g/memory.pressure");
     assert_eq!(hint(&mut source), None);

@@ -10,7 +10,7 @@ const DWELL: Duration = Duration::from_secs(10);
 
 fn reading(limit: u64, available: u64, hint: Option<PressureLevel>) -> PressureReading {
     PressureReading::scripted(ByteSize(available), ByteSize(limit))
-        .with_hints(Hints { own: hint, machine: None })
+        .with_hints(Hints { own: hint, ..Hints::default() })
 }
 
 fn hints() -> impl Strategy<Value = Option<PressureLevel>> {

@@ -15,8 +15,6 @@ use majordomo_core::{HintSource, HintTier, Moment, PressureLevel, Priority};
 pub(crate) use faults::RUNG_FAULTS;
 pub use faults::{LoadFault, ParkFault, StopFault, WakeFault};
 
-use crate::rng::Rng;
-
 /// A command of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
@@ -155,22 +153,6 @@ pub struct Script {
 }
 
 impl Script {
-    /// Draws the script of a day.
-    #[must_use]
-    pub fn seeded(seed: u64, n_components: usize, simulated: Duration) -> Self {
-        let mut rng = Rng::new(&[seed, 1]);
-        let end = Moment::ZERO + simulated;
-        let mut actions = Vec::new();
-        let mut now = Moment::ZERO + Duration::from_secs(1);
-        while now < end {
-            now = episode::add(&mut rng, n_components, now, &mut actions);
-        }
-        actions.retain(|(at, _)| *at < end);
-        // The report that follows a demand may come after the next demand.
-        actions.sort_by_key(|(at, _)| *at);
-        Self { seed, n_components, actions, end, preloading: None, rungs: false }
-    }
-
     /// The same script with only the first actions, up to a moment.
     #[must_use]
     pub fn until(&self, end: Moment) -> Self {

@@ -22,7 +22,6 @@ use majordomo_engine::{Engine, Input};
 use majordomo_memory::{Learned, LearnedRung};
 use majordomo_registry::Catalog;
 
-use self::parking::StepEnd;
 use super::blueprint::{Blueprint, N_SPARE};
 use super::cells::SimCells;
 use super::check::{Broken, Checker, broken};
@@ -61,6 +60,15 @@ enum Event {
     NextClient { action: usize, component: usize, every: Duration, left: u32 },
     Sweep,
     Boot,
+}
+
+/// How a park or a wake ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum StepEnd {
+    Done,
+    /// Nothing could be moved, through no fault of the component.
+    Unmoved,
+    Failed(&'static str),
 }
 
 #[derive(Debug)]

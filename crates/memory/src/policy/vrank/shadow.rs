@@ -18,7 +18,7 @@ struct Real {
     awaited: Option<Awaited>,
 }
 
-/// What a waiter waited for, beside a load.
+/// How the wait for a component that is ready now differed from a load.
 #[derive(Clone, Copy, Debug)]
 struct Awaited {
     /// It waited for less than a load by so much.
@@ -65,7 +65,7 @@ pub(super) struct ShadowLru {
     swapped: ByteSize,
     real: Vec<Real>,
     real_bytes: ByteSize,
-    /// A use counts by the time that is waited for it.
+    /// Uses count by their waits, not each miss the same.
     by_time: bool,
     outcomes: VecDeque<Outcome>,
     /// Sums of the outcomes.
@@ -368,7 +368,7 @@ mod tests {
         assert_eq!(uses(&mut lru, 0, None).1, 300);
         assert_eq!(uses(&mut lru, 0, None).1, 0);
         loads(&mut lru, 0, 0, 0, true);
-        assert_eq!(uses(&mut lru, 0, None).1, 0, "nobody waited for the preload");
+        assert_eq!(uses(&mut lru, 0, None).1, 0, "no caller waited for the preload");
     }
 
     #[test]

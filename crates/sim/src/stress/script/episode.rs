@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use majordomo_core::{HintSource, HintTier, Moment, PressureLevel, Priority};
 
-use super::{Action, LoadFault, StopFault, Verb};
+use super::{Action, LoadFault, Script, StopFault, Verb};
 use crate::rng::Rng;
 use crate::stress::blueprint::N_SPARE;
 
@@ -41,13 +41,26 @@ impl Mood {
     }
 }
 
+impl Script {
+    /// Draws the script of a day.
+    #[must_use]
+    pub fn seeded(seed: u64, n_components: usize, simulated: Duration) -> Self {
+        let mut rng = Rng::new(&[seed, 1]);
+        let end = Moment::ZERO + simulated;
+        let mut actions = Vec::new();
+        let mut now = Moment::ZERO + Duration::from_secs(1);
+        while now < end {
+            now = episode(&mut rng, n_components, now, &mut actions);
+        }
+        actions.retain(|(at, _)| *at < end);
+        // The report that follows a demand may come after the next demand.
+        actions.sort_by_key(|(at, _)| *at);
+        Self { seed, n_components, actions, end, preloading: None, rungs: false }
+    }
+}
+
 /// From the first action to the end of the quiet time after it.
-pub(super) fn add(
-    rng: &mut Rng,
-    n: usize,
-    begin: Moment,
-    actions: &mut Vec<(Moment, Action)>,
-) -> Moment {
+fn episode(rng: &mut Rng, n: usize, begin: Moment, actions: &mut Vec<(Moment, Action)>) -> Moment {
     let mood = Mood::seeded(rng);
     let end = begin + Duration::from_secs(rng.between(10, 90));
     // A few components are popular in this episode, so that demands compete.

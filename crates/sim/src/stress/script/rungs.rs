@@ -85,7 +85,7 @@ fn park(rng: &mut Rng, c: usize, at: Moment, actions: &mut Vec<(Moment, Action)>
     let at = at + rng.millis(1, 3_000);
     actions.push((at, operator(rng, c, verb)));
     if verb == Verb::Pin {
-        // What is pinned is never parked again.
+        // A pinned component is never parked.
         let unpin = operator(rng, c, Verb::Unpin);
         actions.push((at + Duration::from_secs(rng.between(1, 20)), unpin));
     }

@@ -9,22 +9,13 @@ use majordomo_engine::{
 };
 use majordomo_memory::LearnedRung;
 
-use super::{Event, Stage, World};
+use super::{Event, Stage, StepEnd, World};
 use crate::rng::Rng;
 use crate::stress::check::{Broken, broken};
 use crate::stress::script::{ParkFault, WakeFault};
 
 /// Wakes that may run at a time, as on a machine with a swap file.
 const WAKE_LANES: usize = 2;
-
-/// How a park or a wake ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StepEnd {
-    Done,
-    /// Nothing could be moved, through no fault of the component.
-    Unmoved,
-    Failed(&'static str),
-}
 
 impl StepEnd {
     fn result<R>(self, report: R) -> Result<R, String> {
