@@ -65,7 +65,7 @@ pub(super) struct ShadowLru {
     swapped: ByteSize,
     real: Vec<Real>,
     real_bytes: ByteSize,
-    /// Uses count by their waits, not each miss the same.
+    /// Otherwise each miss counts the same.
     by_time: bool,
     outcomes: VecDeque<Outcome>,
     /// Sums of the outcomes.
