@@ -68,7 +68,7 @@ pub(super) struct ShadowLru {
     /// Otherwise each miss counts the same.
     by_time: bool,
     outcomes: VecDeque<Outcome>,
-    /// Sums of the outcomes.
+    /// Summed over the outcomes, which a window keeps.
     sums: Outcome,
     /// Uses until the fallback ends.
     fallback: usize,
