@@ -2,7 +2,7 @@
 //! answer after it.
 //!
 //! Components are taken one after another, with their dependencies and what is always loaded. The manager learns from the
-//! parks and wakes as in normal use, and keeps the figures in its state directory.
+//! parks and wakes as in normal use, and keeps the figures in its state directory, but not the uses, which are no user's.
 
 mod figures;
 mod request;
@@ -37,7 +37,8 @@ pub(crate) async fn run(args: BenchRungsArgs, json: bool) -> anyhow::Result<Exit
     let mut builder = Manager::builder()
         .config_file(&args.config)
         .guard(GuardForm::this_program()?)
-        .adopt_strays();
+        .adopt_strays()
+        .measuring();
     if let Some(dir) = &args.state_dir {
         builder = builder.state_dir(dir);
     }

@@ -44,6 +44,18 @@ pub enum StoreOp {
     Clear { namespace: String },
 }
 
+impl StoreOp {
+    /// The namespace that it changes.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        match self {
+            Self::Put { namespace, .. }
+            | Self::Delete { namespace, .. }
+            | Self::Clear { namespace } => namespace,
+        }
+    }
+}
+
 /// Namespaced keys with bytes; batches are atomic and durable when `apply` returns. Blocking.
 pub trait StateStore: Send + Sync {
     /// The bytes of a key.

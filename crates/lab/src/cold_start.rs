@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use majordomo::{
     AcquireOptions, ByteSize, ComponentId, ComponentSpec, Config, GuardForm, LoadedConfig, Manager,
-    ParkChoice, Refusal, StatusValue, read_config,
+    Outcome, ParkChoice, StatusValue, read_config,
 };
 use tokio::time::{Instant, sleep};
 
@@ -34,8 +34,11 @@ pub(crate) struct Args {
     names: Vec<String>,
 }
 
-/// The component whose use is followed by that of the measured one; it conflicts with it, so that nothing is preloaded.
+/// The component whose use is followed by that of the measured one. It conflicts with it, so that nothing is preloaded while
+/// it is leased.
 const BEFORE: &str = "before";
+/// The texts of both commands.
+const TEXTS: [&str; 2] = ["first of two lessons", "second of two lessons"];
 /// Uses in turn that teach what comes next.
 const LESSONS: u32 = 8;
 /// A read ahead has ended when its bytes stayed the same for so many looks.
@@ -148,7 +151,7 @@ impl Subject<'_> {
             // Another process of the manager: this one takes the files as cached for some time after a use.
             let manager = self.start(|config| config.speculation.enabled = true, "on").await?;
             self.drop_cached(&manager, &mapped).await?;
-            let before = self.acquire(&manager, BEFORE).await?;
+            let before = use_by(&manager, TEXTS[0]).await?;
             times.read_ahead = times.read_ahead.max(self.read_ahead(&manager).await?);
             drop(before);
             self.unload(&manager, BEFORE).await?;
@@ -176,6 +179,7 @@ impl Subject<'_> {
         let record = record.to_str().context("the folder for temporary files is no text")?;
         let mut before = ComponentSpec::process(BEFORE, &[program, "late", "{port}", "0", record])?;
         before.conflicts = vec![self.name.clone()];
+        before.keywords = vec![TEXTS[0].into()];
         let mut builder = Manager::builder()
             .config(config)
             .budget(ByteSize::gib(64))
@@ -187,25 +191,20 @@ impl Subject<'_> {
             builder = builder.pool(pool.clone());
         }
         for spec in &self.loaded.specs {
-            builder = builder.component(ComponentSpec::clone(spec));
+            let mut spec = ComponentSpec::clone(spec);
+            if spec.id == self.name {
+                spec.keywords.push(TEXTS[1].into());
+            }
+            builder = builder.component(spec);
         }
         Ok(builder.start().await?)
-    }
-
-    async fn acquire(
-        &self,
-        manager: &Manager,
-        name: &str,
-    ) -> Result<Vec<majordomo::AnyLease>, Refusal> {
-        let leases = manager.acquire_all(&[name], AcquireOptions::within(DEADLINE)).await?;
-        leases.iter().for_each(majordomo::AnyLease::mark_used);
-        Ok(leases)
     }
 
     /// The time of a load, in milliseconds.
     async fn load(&self, manager: &Manager) -> anyhow::Result<f64> {
         let begun = Instant::now();
-        let _leases = self.acquire(manager, self.name.as_str()).await?;
+        let options = AcquireOptions::within(DEADLINE);
+        let _leases = manager.acquire_all(&[self.name.as_str()], options).await?;
         Ok(begun.elapsed().as_secs_f64() * 1e3)
     }
 
@@ -217,10 +216,9 @@ impl Subject<'_> {
     /// The use of both in turn.
     async fn teach(&self, manager: &Manager) -> anyhow::Result<()> {
         for _ in 0..LESSONS {
-            drop(self.acquire(manager, BEFORE).await?);
-            self.unload(manager, BEFORE).await?;
-            self.load(manager).await?;
-            self.unload(manager, self.name.as_str()).await?;
+            for text in TEXTS {
+                drop(use_by(manager, text).await?);
+            }
         }
         Ok(())
     }
@@ -263,6 +261,18 @@ impl Subject<'_> {
         }
         Ok(last)
     }
+}
+
+/// A command that uses what its text needs, and keeps it leased.
+async fn use_by(manager: &Manager, text: &str) -> anyhow::Result<Outcome> {
+    let mut outcome = manager.command_with(text, AcquireOptions::within(DEADLINE)).await;
+    if let Some(refusal) = outcome.refusal() {
+        bail!("{text:?} was refused: {refusal}");
+    }
+    let used: Vec<_> = outcome.needed().iter().map(|need| need.id.clone()).collect();
+    ensure!(used.len() == 1, "{text:?} needs {used:?}");
+    outcome.feedback(&[used[0].as_str()])?;
+    Ok(outcome)
 }
 
 /// A figure of the read ahead.

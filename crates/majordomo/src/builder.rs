@@ -36,6 +36,7 @@ pub struct Builder {
     pub(crate) pressure: Option<Option<Box<dyn PressureSource>>>,
     pub(crate) wall_clock: WallClock,
     pub(crate) dormant: bool,
+    pub(crate) measures: bool,
     pub(crate) adopt_strays: bool,
     pub(crate) releases_program: bool,
 }
@@ -199,6 +200,14 @@ impl Builder {
     #[must_use]
     pub fn wall_clock(mut self, read: impl Fn() -> WallSeconds + Send + Sync + 'static) -> Self {
         self.wall_clock = WallClock::new(read);
+        self
+    }
+
+    /// Measures components: nothing is loaded or read ahead speculatively, and uses are neither learned nor recorded, since they
+    /// are no user's. Figures of loads, memory and rungs are learned as ever.
+    #[must_use]
+    pub fn measuring(mut self) -> Self {
+        self.measures = true;
         self
     }
 

@@ -64,6 +64,7 @@ mod state;
 mod state_dir;
 mod temporary;
 mod unkept;
+mod without_uses;
 
 pub use builder::{Builder, memory_limit};
 pub use change::{Change, ChangeEffect, Reloaded};

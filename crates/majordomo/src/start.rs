@@ -19,6 +19,7 @@ use crate::intents::{Brain, IntentService, Settings};
 use crate::manager::{Manager, Origin};
 use crate::parts::{Checked, Parts, Source};
 use crate::state_dir::StateDir;
+use crate::without_uses::WithoutUses;
 
 impl Builder {
     /// Checks everything and starts the manager on the current tokio runtime, which needs time and I/O.
@@ -46,7 +47,8 @@ impl Builder {
             tracing::warn!("{warning:#}");
         }
         let read = read.as_ref().map(Parts::from);
-        let parts = Parts::new(read.as_ref(), &self.code, self.budget);
+        let mut parts = Parts::new(read.as_ref(), &self.code, self.budget);
+        parts.config.speculation.enabled &= !self.measures;
         let limit = match (parts.config.memory.budget, limit) {
             (BudgetSetting::Bytes(bytes), Err(_)) => bytes,
             (_, limit) => limit.map_err(|e| BuildError::Memory(e.to_string()))?,
@@ -65,9 +67,10 @@ impl Builder {
         let Checked { catalog, matchers, budget } = parts.check(limit, None, problems)?;
 
         let (state, store) = StateDir::open(self.state_dir, self.dormant).await?;
+        let store = if self.measures { store.map(WithoutUses::of) } else { store };
         let mut settings = Settings::from(&parts.config);
         // A dormant manager trains nothing.
-        settings.intents.learn &= !self.dormant;
+        settings.intents.learn &= !self.dormant && !self.measures;
         let kept = store.clone();
         let brain = tokio::task::spawn_blocking(move || {
             let brain = Brain::open(matchers, settings, kept);

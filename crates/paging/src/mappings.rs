@@ -26,16 +26,28 @@ const UNTOUCHABLE: [&str; 3] = ["io", "pf", "ht"];
 /// Names of memory that a process maps as shared: anonymous, POSIX, by memfd, System V.
 const SHARED_MEMORY: [&str; 4] = ["/dev/zero", "/dev/shm/", "/memfd:", "/SYSV"];
 
+/// Mappings up to this length are looked through page by page; that takes milliseconds for each GiB.
+const LOOKED_THROUGH: u64 = 64 << 30;
+/// Longer ones only where at least one page in so many is there.
+const SPARSE: u64 = 256;
+
 impl Mapping {
+    /// Whether it is so long, and so little of it is there, that looking for those pages takes longer than a load: shadow memory of
+    /// sanitizers, for example.
+    fn is_sparse(&self) -> bool {
+        let length = self.range.end - self.range.start;
+        length > LOOKED_THROUGH && length / SPARSE > self.anonymous + self.swap
+    }
+
     /// Whether pages of it may be paged out: the anonymous ones of a private mapping. They are its own, wherever the
     /// mapping began: data of a library that was written to has become anonymous.
     pub(crate) fn may_be_paged(&self) -> bool {
-        self.is_pageable && !self.is_locked && self.anonymous > 0
+        self.is_pageable && !self.is_locked && self.anonymous > 0 && !self.is_sparse()
     }
 
     /// Whether pages of it may be read from swap.
     pub(crate) fn is_swapped(&self) -> bool {
-        self.is_pageable && self.swap > 0
+        self.is_pageable && self.swap > 0 && !self.is_sparse()
     }
 
     /// Bytes that are locked in memory.
@@ -45,6 +57,11 @@ impl Mapping {
             true if self.is_shared_memory => self.proportional,
             _ => 0,
         }
+    }
+
+    /// Bytes that are left because looking for them takes too long.
+    pub(crate) fn sparse(&self) -> u64 {
+        if self.is_pageable && !self.is_locked && self.is_sparse() { self.anonymous } else { 0 }
     }
 
     /// Bytes of a shared mapping, which are not paged out; locked ones apart.
@@ -159,6 +176,19 @@ mod tests {
         }
         check("rw-s 00000000 fe:00 24 /var/lib/a.db", "rd wr sh", (0, 0));
         check("rw-p 00000000 00:05 4 /dev/zero", "rd wr", (0, 0));
+    }
+
+    #[test]
+    fn sparse_mapping_of_terabytes_is_left_alone() {
+        let check = |end: &str, anonymous: u64, want: (bool, u64)| {
+            let header = format!("7f0000000000-{end} rw-p 00000000 00:00 0");
+            let parsed = parse(&smaps(&header, anonymous, 0, "rd wr nr"));
+            assert_eq!((parsed[0].may_be_paged(), parsed[0].sparse() >> 10), want, "{header}");
+        };
+        // 64 GiB, 8 TiB with little in it, and 8 TiB of which a part is there.
+        check("7f1000000000", 8, (true, 0));
+        check("7f8000000000", 256, (false, 256));
+        check("7f8000000000", 64 << 20, (true, 0));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Left {
     pub shared: ByteSize,
     /// Of shared mappings, which are not paged out.
     pub mapped_shared: ByteSize,
+    /// Of mappings of terabytes, of which little is there.
+    pub sparse: ByteSize,
     /// Touched by the program meanwhile, refused by the kernel, or not reached.
     pub kept: ByteSize,
     /// Processes that this one may not trace, which are left as they are.
@@ -393,6 +395,7 @@ fn left(parts: &[Part<'_>], mapped: ByteSize) -> Left {
     for part in parts {
         let mappings = &part.map.mappings;
         left.locked += ByteSize(mappings.iter().map(Mapping::locked).sum());
+        left.sparse += ByteSize(mappings.iter().map(Mapping::sparse).sum());
         left.mapped_shared += ByteSize(mappings.iter().map(Mapping::shared_memory).sum());
         let shared =
             part.map.find_in(Mapping::may_be_paged, |page| page.is_anonymous() && !page.is_own());

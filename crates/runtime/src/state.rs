@@ -31,6 +31,9 @@ pub use host::host_hash;
 /// The namespace of the learned files of components, by name.
 pub(crate) const FILES: &str = "files";
 
+/// The namespace of the history of uses, in chunks.
+pub const USAGE: &str = "usage";
+
 /// Where the sequence model is kept: namespace and key.
 pub const SEQUENCE: (&str, &str) = ("sequence", "model");
 

@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 
 use majordomo_core::{ComponentId, Confidence, StateStore, StoreError, StoreOp, WallSeconds};
 
-/// Where chunks are kept.
-const NAMESPACE: &str = "usage";
+use crate::state::USAGE;
+
 /// Commands of a chunk.
 const CHUNK: usize = 256;
 /// Chunks that are kept: the last 16384 commands.
@@ -72,7 +72,7 @@ impl UsageLog {
     /// Reads what earlier processes kept; a chunk that is no history is left out.
     pub(crate) fn open(store: &dyn StateStore) -> Result<Self, StoreError> {
         let mut log = Self::default();
-        for (name, value) in store.list(NAMESPACE)? {
+        for (name, value) in store.list(USAGE)? {
             match (name.parse(), decode(&value)) {
                 (Ok(chunk), Some(commands)) => {
                     log.chunks.insert(chunk, commands);
@@ -117,7 +117,7 @@ impl UsageLog {
 
     /// Takes the changes to write; they count as written then.
     pub(crate) fn take_changes(&mut self) -> Vec<StoreOp> {
-        let namespace = || NAMESPACE.to_owned();
+        let namespace = || USAGE.to_owned();
         let mut ops = Vec::new();
         if std::mem::take(&mut self.cleared) {
             ops.push(StoreOp::Clear { namespace: namespace() });
@@ -245,7 +245,7 @@ mod tests {
     fn damaged_chunks_are_left_out() {
         let store = Kept::default();
         let put = |key: &str, value: &[u8]| StoreOp::Put {
-            namespace: NAMESPACE.to_owned(),
+            namespace: USAGE.to_owned(),
             key: key.to_owned(),
             value: value.to_vec(),
         };

@@ -44,6 +44,19 @@ fn components_have_rows_by_rung_or_the_reason_why_they_are_not_parked() {
 }
 
 #[test]
+fn figures_are_kept_and_uses_are_not() {
+    let world = world();
+    let words = ["bench-rungs", "c.toml", "lines", "--request", "lines=hi", "--state-dir", "state"];
+    world.run(&words).check(0, &["lines  gone"], &[]);
+    world.run(&["state", "show", "--state-dir", "state"]).check(0, &["LOADS IN", "lines"], &[]);
+    let ran = world.run(&["state", "export", "--usage", "--state-dir", "state"]);
+    ran.check(0, &[], &[]);
+    assert_eq!(ran.out, "", "answers of a measurement are no uses");
+    let ran = world.run(&["state", "show", "--state-dir", "state"]);
+    assert!(!ran.out.contains("sequence") && !ran.out.contains("usage"), "{}", ran.out);
+}
+
+#[test]
 fn problem_of_one_component_leaves_the_others_measured() {
     let world = world();
     let ran = world.run(&["bench-rungs", "c.toml", "bad", "plain", "--repeats", "1"]);

@@ -42,7 +42,7 @@ impl fmt::Display for NoPark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotOffered => {
-                "no rung is on offer for it or its dependents; `majordomo status` and `majordomo check` say why"
+                "no rung is on offer for it or its dependents; `majordomo why` and `majordomo status` say why"
             }
             Self::NotReady => "it is not ready; load it first",
             Self::GivenUp => {

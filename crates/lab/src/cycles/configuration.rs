@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::subject::Kind;
+use super::subject::{Kind, START};
 
 /// How a component is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) const SUBJECTS: [Subject; 6] = [
 ];
 
 /// A shell with a long text, and two forks of it that live as long; each answer is by one more.
-const SHELL: &str = r#"x=$(head -c BYTES /dev/zero | tr '\0' x); for i in 1 2; do (while :; do sleep 3600; done) & done; echo '{"ready":true}'; while read -r line; do id=${line#*\"id\":}; n=$(echo ${#x}); echo "{\"id\":${id%%[,\}]*},\"answer\":\"$n\"}"; done"#;
+const SHELL: &str = r#"sleep START; x=$(head -c BYTES /dev/zero | tr '\0' x); for i in 1 2; do (while :; do sleep 3600; done) & done; echo '{"ready":true}'; while read -r line; do id=${line#*\"id\":}; n=$(echo ${#x}); echo "{\"id\":${id%%[,\}]*},\"answer\":\"$n\"}"; done"#;
 
 /// Memory of a program beside what it answers from, MiB.
 const PROGRAM_MIB: usize = 24;
@@ -63,6 +63,7 @@ fn command(subject: &Subject, program: &Path, mib: usize) -> String {
         ),
         Way::Shell => {
             let script = SHELL.replace("BYTES", &shell_bytes(mib).to_string());
+            let script = script.replace("START", &START.as_secs_f64().to_string());
             let script = script.replace('{', "{{").replace('}', "}}");
             format!("command = [\"sh\", \"-c\", '''{script}''']\nprotocol = \"stdio\"\n")
         }

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -38,6 +39,8 @@ pub(crate) enum Kind {
 }
 
 const PAGE: usize = 4096;
+/// The start of a program, which as a rule reads what it needs first. One that starts as fast as it wakes is not parked.
+pub(super) const START: Duration = Duration::from_millis(250);
 /// Child processes of a parent.
 const N_CHILDREN: usize = 2;
 /// Pages that an answer reads, spread over the memory.
@@ -139,7 +142,11 @@ impl Source {
 }
 
 /// Becomes the program.
+#[expect(clippy::disallowed_methods, reason = "the start-up of this program is a sleep")]
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    if args.kind != Kind::Child {
+        std::thread::sleep(START);
+    }
     match args.kind {
         Kind::Lines => lines(&mut Memory::new(args.mib)),
         Kind::Child => child(&mut Memory::new(args.mib)),

@@ -209,11 +209,12 @@ fn in_words(out: &PagedOut) -> String {
         after.ram(),
         after.swap
     );
-    let Left { locked, shared, mapped_shared, untraceable, .. } = out.left;
+    let Left { locked, shared, mapped_shared, sparse, untraceable, .. } = out.left;
     for (bytes, what) in [
         (locked, "locked"),
         (shared, "shared with other processes"),
         (mapped_shared, "in shared mappings"),
+        (sparse, "in sparse mappings"),
     ] {
         if bytes > ByteSize::ZERO {
             line.push_str(&format!(", {bytes} {what}"));
