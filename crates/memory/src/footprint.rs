@@ -23,6 +23,9 @@ pub struct Shares {
     pub mapped: ByteSize,
     /// In swap.
     pub swapped: ByteSize,
+    /// Of `mapped`, pages of no file that no other process has, and that are not locked: at most so much can be moved to swap. None
+    /// where the system does not separate them.
+    pub own: Option<ByteSize>,
 }
 
 /// The parts of [`Measure::Proportional`]. Where the system does not separate them, all of it counts as mapped.
@@ -83,7 +86,15 @@ mod imp {
         let text = read_text(&path)?;
         let mapped = kib_after(&text, "Pss:");
         let mapped = mapped.ok_or_else(|| SourceError::malformed(&path, "no Pss", &text))?;
-        Ok(Shares { mapped, swapped: kib_after(&text, "SwapPss:").unwrap_or_default() })
+        let swapped = kib_after(&text, "SwapPss:").unwrap_or_default();
+        Ok(Shares { mapped, swapped, own: own(&text) })
+    }
+
+    /// Pages that were forked and not written since are no process's own, and some private pages are of files: the
+    /// smaller of both counts has neither.
+    fn own(text: &str) -> Option<ByteSize> {
+        let own = kib_after(text, "Pss_Anon:")?.min(kib_after(text, "Private_Dirty:")?);
+        Some(own - kib_after(text, "Locked:").unwrap_or_default())
     }
 
     pub(super) fn peak(pid: u32) -> Option<ByteSize> {
@@ -131,6 +142,22 @@ mod imp {
             assert_eq!(kib_after("Rss: 1 kB\n", "Pss:"), None);
             assert_eq!(kib_after("Pss: 99999999999999999999 kB\n", "Pss:"), None);
         }
+
+        #[test]
+        fn forked_locked_and_file_pages_are_no_own_ones() {
+            let rollup = |anonymous: u32, private: u32, locked: u32| {
+                format!(
+                    "Pss_Anon: {anonymous} kB\nPrivate_Dirty: {private} kB\nLocked: {locked} kB\n"
+                )
+            };
+            let of = |anonymous, private, locked| own(&rollup(anonymous, private, locked));
+            assert_eq!(of(90, 90, 0), Some(ByteSize::kib(90)));
+            assert_eq!(of(90, 10, 0), Some(ByteSize::kib(10)), "forked");
+            assert_eq!(of(90, 95, 0), Some(ByteSize::kib(90)), "pages of a file that were written");
+            assert_eq!(of(90, 90, 70), Some(ByteSize::kib(20)), "locked");
+            assert_eq!(of(10, 10, 70), Some(ByteSize::ZERO));
+            assert_eq!(own("Pss: 9 kB\n"), None);
+        }
     }
 }
 
@@ -140,7 +167,7 @@ mod imp {
 
     pub(super) fn shares(pid: u32) -> Result<Shares, SourceError> {
         let mapped = footprint(pid, Measure::Proportional)?;
-        Ok(Shares { mapped, swapped: ByteSize::ZERO })
+        Ok(Shares { mapped, swapped: ByteSize::ZERO, own: None })
     }
 
     pub(super) fn footprint(pid: u32, _measure: Measure) -> Result<ByteSize, SourceError> {
@@ -164,7 +191,7 @@ mod imp {
 
     pub(super) fn shares(pid: u32) -> Result<Shares, SourceError> {
         let mapped = footprint(pid, Measure::Proportional)?;
-        Ok(Shares { mapped, swapped: ByteSize::ZERO })
+        Ok(Shares { mapped, swapped: ByteSize::ZERO, own: None })
     }
 
     pub(super) fn footprint(pid: u32, _measure: Measure) -> Result<ByteSize, SourceError> {

@@ -34,6 +34,9 @@ pub struct Footprint {
     pub exact: ByteSize,
     /// The part of `exact` that is in swap.
     pub swapped: ByteSize,
+    /// The part of `exact` that is pages of no file which one member alone has: at most so much can be moved to swap. None where the
+    /// system does not tell it of every member.
+    pub own: Option<ByteSize>,
     /// Where the figure comes from.
     pub figure: Figure,
     /// The sum of the members' resident sizes at the same time.
@@ -49,4 +52,6 @@ pub struct LoadFootprint {
     pub exact: ByteSize,
     /// The most so far.
     pub peak: ByteSize,
+    /// As of [`Footprint::own`].
+    pub own: Option<ByteSize>,
 }

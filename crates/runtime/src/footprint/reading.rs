@@ -47,7 +47,7 @@ pub(super) fn measure(members: &Members, mut found: Vec<Entry>) -> Option<(Footp
 
 /// One reading of each; none when all are gone.
 fn read(members: &Members, found: &[Entry]) -> Option<Footprint> {
-    let mut sum = Footprint::default();
+    let mut sum = Footprint { own: Some(ByteSize::ZERO), ..Footprint::default() };
     let mut unreadable: Option<ByteSize> = None;
     for entry in found {
         let [pid, parent] = [entry.pid, entry.ppid].map(|pid| u32::try_from(pid).unwrap_or(0));
@@ -57,8 +57,9 @@ fn read(members: &Members, found: &[Entry]) -> Option<Footprint> {
             continue;
         }
         match process_shares(pid) {
-            Ok(Shares { mapped, swapped }) => {
+            Ok(Shares { mapped, swapped, own }) => {
                 sum.exact += mapped + swapped;
+                sum.own = sum.own.zip(own).map(|(sum, own)| sum + own);
                 sum.swapped += swapped;
             }
             Err(error) if is_gone(&error) => continue,
@@ -68,6 +69,7 @@ fn read(members: &Members, found: &[Entry]) -> Option<Footprint> {
         sum.members += 1;
     }
     if let Some(largest) = unreadable {
+        sum.own = None;
         let usage = members.cgroup().and_then(|cgroup| cgroup.working_set().ok());
         sum.figure = if usage.is_some() { Figure::Cgroup } else { Figure::Largest };
         // Usage counts no bytes in swap.
@@ -101,7 +103,7 @@ pub(crate) fn of_known(members: &Members) -> Option<Footprint> {
 /// never too large; a sum over several would be). Blocks.
 pub(crate) fn after_load(members: &Members, sampled: Option<ByteSize>) -> Option<LoadFootprint> {
     let (footprint, found) = measure(members, members.find())?;
-    let Footprint { exact, resident, .. } = footprint;
+    let Footprint { exact, resident, own, .. } = footprint;
     // Without a limit a cgroup may have had file cache of any size.
     let limited = members.cgroup().filter(|c| c.own_limit().is_ok_and(|limit| limit.is_some()));
     let of_cgroup = limited.and_then(|c| c.peak_working_set().ok().flatten());
@@ -113,7 +115,7 @@ pub(crate) fn after_load(members: &Members, sampled: Option<ByteSize>) -> Option
         Some(highest - of_others)
     });
     let peak = peak.max(sampled).unwrap_or_default().max(exact);
-    Some(LoadFootprint { exact, peak })
+    Some(LoadFootprint { exact, peak, own })
 }
 
 pub(super) fn identities(found: &[Entry]) -> Vec<(i32, StartTime)> {

@@ -96,6 +96,7 @@ impl RunningProcess {
         // It fails only when the runtime shuts down.
         let load = tokio::task::spawn_blocking(measure).await.ok().flatten()?;
         self.record_footprint(load.exact);
+        self.stepping.record_movable(load.exact, load.own);
         Some(load)
     }
 

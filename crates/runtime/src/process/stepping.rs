@@ -28,6 +28,8 @@ pub(crate) struct Record {
     pub(crate) rests: u32,
     /// Its bytes in swap, by the report of its last park or by a later measurement.
     pub(crate) swap: ByteSize,
+    /// The share of its memory that can be moved to swap, as it was before its first park.
+    pub(crate) movable: Option<f64>,
 }
 
 impl Stepping {
@@ -70,6 +72,13 @@ impl Stepping {
         })
     }
 
+    /// Records how much of a footprint can be moved. Once it was parked, its parks say that.
+    pub(crate) fn record_movable(&self, exact: ByteSize, own: Option<ByteSize>) {
+        if let Some(own) = own.filter(|_| exact > ByteSize::ZERO && !self.was_paged()) {
+            self.record().movable = Some((own.0 as f64 / exact.0 as f64).min(1.0));
+        }
+    }
+
     pub(crate) fn record(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,6 +110,21 @@ mod tests {
         // Swap was turned off, or the program touched its memory.
         assert_eq!(stepping.measured_swap(mib(3), stepping.turns()), Some(mib(3)));
         assert_eq!(stepping.record().swap, mib(3));
+    }
+
+    #[test]
+    fn share_that_can_be_moved_is_that_before_the_first_park() {
+        let stepping = Stepping::default();
+        let movable = |exact, own: Option<u64>| {
+            stepping.record_movable(ByteSize::mib(exact), own.map(ByteSize::mib));
+            stepping.record().movable
+        };
+        assert_eq!(movable(100, None), None);
+        assert_eq!(movable(0, Some(0)), None);
+        assert_eq!(movable(100, Some(30)), Some(0.3));
+        assert_eq!(movable(200, Some(150)), Some(0.75));
+        drop(stepping.begin_page_out());
+        assert_eq!(movable(40, Some(4)), Some(0.75), "the rest is in swap");
     }
 
     #[test]

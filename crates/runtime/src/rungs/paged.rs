@@ -9,6 +9,7 @@ mod steps;
 mod trials;
 mod writes;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -55,6 +56,8 @@ struct Machine {
     /// Bytes of components that are in swap, as measured last.
     ours: ByteSize,
     refusals: Refusals,
+    /// The share of each component's memory that can be moved to swap, where it is known.
+    movable: BTreeMap<ComponentKey, f64>,
     rates: Option<Rates>,
     writes: Writes,
     /// Writes were booked since they were stored.
@@ -150,6 +153,13 @@ impl Paged {
         cgroup.map_or(ByteSize::ZERO, |cgroup| pager.held(&[], Some(cgroup)).cached)
     }
 
+    /// Takes over how much of a component's memory can be moved, as its process was measured.
+    pub(crate) fn learn_movable(&self, key: ComponentKey, process: &RunningProcess) {
+        if let Some(share) = process.stepping().record().movable {
+            self.machine().movable.insert(key, share);
+        }
+    }
+
     /// Main memory that so many bytes of a component in swap take.
     pub(crate) fn ram_of(&self, swapped: ByteSize) -> ByteSize {
         self.machine().swap.ram_of(swapped)
@@ -181,7 +191,12 @@ impl Paged {
                 && !machine.refusals.has(*key)
                 && !(needs_cgroup && lacks_cgroup(*key))
         });
-        let offer = |key| RungOffer { key, rung: Rung::Paged, figures: rates.figures(bytes(key)) };
+        let movable = |key| machine.movable.get(&key).copied();
+        let offer = |key| RungOffer {
+            key,
+            rung: Rung::Paged,
+            figures: rates.figures(bytes(key), movable(key)),
+        };
         rows.map(offer).collect()
     }
 

@@ -205,6 +205,11 @@ impl Shell {
                     running.clock.reached(LoadStage::Ready);
                     self.learn_stages(id, &running.clock);
                 }
+                if let Some(process) = &process {
+                    self.rungs.paged.learn_movable(id.key, process);
+                    // It may be parked as soon as its load has ended.
+                    self.offer_rungs();
+                }
                 self.feed_with(Input::LoadFinished { id, result: Ok(report) }, Some(instance));
                 self.offer_rungs();
                 if let Some(process) = process {

@@ -116,6 +116,8 @@ impl Shell {
         let mut processes = ByteSize::ZERO;
         for MeasuredProcess { id, process, footprint: f, unmapped, turns } in measured.rows {
             self.taken.footprints.insert(id.key, (id.op, f));
+            process.stepping().record_movable(f.exact, f.own);
+            self.rungs.paged.learn_movable(id.key, &process);
             let bytes = match process.stepping().was_paged() {
                 // Bytes that are in swap for a park are booked there.
                 true => f.exact - f.swapped + self.rungs.paged.ram_of(f.swapped) + unmapped,

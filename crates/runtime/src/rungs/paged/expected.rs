@@ -8,7 +8,7 @@ use std::time::Duration;
 use majordomo_core::ByteSize;
 use majordomo_memory::RungFigures;
 
-/// The share of a program's memory that no park moves: pages of files, shared and locked ones.
+/// The share of a program's memory that no park moves (pages of files, shared and locked ones), where it was not measured yet.
 const LEFT: f64 = 0.12;
 /// The share of a program's memory that its first answer after a wake touches.
 const TOUCHED: f64 = 0.4;
@@ -52,20 +52,20 @@ impl Rates {
         mix(&mut self.back, bytes, took);
     }
 
-    /// The figures of a component with so many bytes. Times are in coarse steps, so that a small change of a rate changes
+    /// The figures of a component with so many bytes, of which that share can be moved, if it was measured. Times are in coarse steps, so that a small change of a rate changes
     /// no offer.
-    pub(crate) fn figures(&self, bytes: ByteSize) -> RungFigures {
-        let swapped = 1.0 - LEFT;
+    pub(crate) fn figures(&self, bytes: ByteSize, movable: Option<f64>) -> RungFigures {
+        let swapped = movable.map_or(1.0 - LEFT, coarse_less);
         let time = |share: f64, rate: f64| {
             coarse(STEP + Duration::from_secs_f64(bytes.0 as f64 * share / rate))
         };
         RungFigures {
-            stays: (LEFT + swapped * coarse_share(self.ram_share)).min(1.0),
+            stays: (1.0 - swapped + swapped * coarse_share(self.ram_share)).min(1.0),
             swapped,
             apart_stays: 1.0,
             moves: 0.0,
             enter: time(swapped, self.out),
-            wake: time(TOUCHED, self.back),
+            wake: time(swapped.min(TOUCHED), self.back),
             patience: PATIENCE,
         }
     }
@@ -89,14 +89,32 @@ fn coarse_share(share: f64) -> f64 {
     (share * 20.0).round() / 20.0
 }
 
+/// Rounded down to a twentieth: a park must free what it was booked to free.
+fn coarse_less(share: f64) -> f64 {
+    (share * 20.0).floor() / 20.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn program_that_is_mostly_pages_of_files_is_expected_to_stay_but_for_what_can_be_moved() {
+        let rates = Rates::expected(0.0);
+        let of = |movable| rates.figures(ByteSize::mib(350), movable);
+        let browser = of(Some(0.29));
+        assert!((browser.swapped - 0.25).abs() < 1e-9, "{browser:?}");
+        assert!((browser.stays - 0.75).abs() < 1e-9, "{browser:?}");
+        assert!(browser.wake < of(None).wake && browser.enter < of(None).enter);
+        assert_eq!(of(Some(0.28)), browser, "a small change changes no offer");
+        let zram = Rates::expected(0.5).figures(ByteSize::mib(350), Some(0.5));
+        assert!((zram.stays - 0.75).abs() < 1e-9, "{zram:?}");
+    }
+
+    #[test]
     fn memory_compressed_in_ram_stays_in_part_and_a_disk_keeps_only_what_cannot_be_moved() {
-        let disk = Rates::expected(0.0).figures(ByteSize::mib(150));
-        let zram = Rates::expected(0.5).figures(ByteSize::mib(150));
+        let disk = Rates::expected(0.0).figures(ByteSize::mib(150), None);
+        let zram = Rates::expected(0.5).figures(ByteSize::mib(150), None);
         assert!((disk.stays - 0.12).abs() < 1e-9, "{disk:?}");
         assert!((zram.stays - 0.56).abs() < 1e-9, "{zram:?}");
         assert!(zram.wake < disk.wake);
@@ -107,17 +125,17 @@ mod tests {
     fn times_follow_measured_rates_and_small_changes_change_no_offer() {
         let mut rates = Rates::expected(0.0);
         let bytes = ByteSize::mib(100);
-        let before = rates.figures(bytes);
+        let before = rates.figures(bytes, None);
         rates.parked(ByteSize::mib(1), Duration::from_secs(1));
-        assert_eq!(rates.figures(bytes), before, "too little to say anything");
+        assert_eq!(rates.figures(bytes, None), before, "too little to say anything");
         for _ in 0..20 {
             rates.parked(bytes, Duration::from_millis(2020));
             rates.woken(bytes, Duration::from_millis(120));
         }
-        let after = rates.figures(bytes);
+        let after = rates.figures(bytes, None);
         assert!(after.enter > Duration::from_millis(1500), "{after:?}");
         assert!(after.wake < before.wake, "{after:?}");
         rates.parked(bytes, Duration::from_millis(2030));
-        assert_eq!(rates.figures(bytes), after);
+        assert_eq!(rates.figures(bytes, None), after);
     }
 }
