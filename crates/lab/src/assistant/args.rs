@@ -101,9 +101,9 @@ pub(super) struct DayArgs {
     /// Pauses are divided by this; the idle timeout of 5 minutes passes on the clock of the trace
     #[arg(long, default_value_t = 2.0)]
     pub(super) compress: f64,
-    /// Then no pause is longer, in seconds
-    #[arg(long, default_value_t = 0.8)]
-    pub(super) longest_pause: f64,
+    /// Then no pause is longer, in seconds (default: 0.8, with --short-memory 1.5)
+    #[arg(long, value_name = "S")]
+    pub(super) longest_pause: Option<f64>,
     /// How long a lease is kept after the answer, in milliseconds
     #[arg(long, default_value_t = 50)]
     pub(super) hold: u64,
@@ -185,9 +185,9 @@ impl DayArgs {
             self.compress
         );
         ensure!(
-            self.longest_pause.is_finite() && self.longest_pause > 0.0,
+            self.longest_pause_s().is_finite() && self.longest_pause_s() > 0.0,
             "--longest-pause {}: write more than 0 seconds",
-            self.longest_pause
+            self.longest_pause_s()
         );
         Ok(())
     }
@@ -198,7 +198,13 @@ impl DayArgs {
     }
 
     pub(super) fn longest_pause(&self) -> Duration {
-        Duration::from_secs_f64(self.longest_pause)
+        Duration::from_secs_f64(self.longest_pause_s())
+    }
+
+    /// With short memory a pause has time for a load, as most pauses in life have.
+    pub(super) fn longest_pause_s(&self) -> f64 {
+        let default = if self.memory.short_memory.is_some() { 1.5 } else { 0.8 };
+        self.longest_pause.unwrap_or(default)
     }
 }
 

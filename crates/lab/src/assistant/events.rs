@@ -89,6 +89,11 @@ impl Seen {
         first.map_or(wait, |at| at - from)
     }
 
+    /// Counts from now on. Parks and wakes before the day stay counted: their bytes are those of the day's components.
+    pub(super) fn begin_day(&mut self) {
+        self.tally = Tally::default();
+    }
+
     pub(super) fn tally(&self) -> Tally {
         self.tally
     }
@@ -196,5 +201,8 @@ mod tests {
         seen.take(&event(3.0, "victim", &json!({})), 3.0);
         let t = seen.tally();
         assert_eq!((t.preloads, t.hits, t.late, t.wasted, t.evictions), (1, 1, 1, 2, 1));
+        seen.take(&event(4.0, "parked", &json!({"freed": 5, "expected": 5})), 4.0);
+        seen.begin_day();
+        assert_eq!((seen.tally(), seen.rungs().parks), (Tally::default(), 1));
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn summary(
         n_taught: folder.commands.train.len(),
         n_rows_left_out: folder.commands.n_left_out,
         compress: args.compress,
-        longest_pause_s: args.longest_pause,
+        longest_pause_s: args.longest_pause_s(),
         idle_timeout_s: IDLE_TIMEOUT.as_secs_f64(),
         mean_pause_s: mean(&pauses.map(|p| p.as_secs_f64()).collect::<Vec<_>>()),
         sample_ms: args.sample as f64,

@@ -198,6 +198,8 @@ impl Bench {
         if plan.policy == Policy::All {
             self.load_all(server, progress).await?;
         }
+        let events = self.work.join(format!("events-{}-{}.jsonl", plan.day.seed, plan.policy));
+        let follower = Follower::start(server.address.clone(), &events).await?;
         tokio::select! {
             () = tokio::time::sleep(self.settle) => {}
             () = self.interrupt.raised() => {}
@@ -208,8 +210,7 @@ impl Bench {
             refused = self.warm_up(server, plan, &mut pacing, progress) => refused?,
             () = self.interrupt.raised() => 0,
         };
-        let events = self.work.join(format!("events-{}-{}.jsonl", plan.day.seed, plan.policy));
-        let follower = Follower::start(server.address.clone(), &events).await?;
+        follower.seen().begin_day();
         let group = self.memory.as_ref().map(|memory| Arc::clone(memory.group()));
         let sampler = Sampler::start(named(server).await?, group, self.sample);
         let warmed_up = plan.warm_up.iter().map(|step| plan.places[step.place]);

@@ -7,6 +7,9 @@ use majordomo::ByteSize;
 
 use super::swap::SwapKind;
 
+/// A manager starts with the session, and its first command comes later: a rest for the length of a few loads.
+const REST_S: u32 = 10;
+
 /// How memory is made short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shortage {
@@ -45,13 +48,14 @@ pub(crate) struct ShortArgs {
     #[arg(long, value_name = "SIZE", requires = "swap")]
     pub(crate) turn_swap_on: Option<ByteSize>,
     /// Rest between the start of a server and its first command, in seconds, under every policy: time in which likely
-    /// components may be primed
+    /// components may be primed (default: 10 with --short-memory, else 0)
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(0..=3_600))]
     pub(crate) settle: Option<u32>,
 }
 
 impl ShortArgs {
     pub(crate) fn settle(&self) -> Duration {
-        Duration::from_secs(self.settle.unwrap_or(0).into())
+        let default = if self.short_memory.is_some() { REST_S } else { 0 };
+        Duration::from_secs(self.settle.unwrap_or(default).into())
     }
 }

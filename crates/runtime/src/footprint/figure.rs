@@ -35,7 +35,7 @@ pub struct Footprint {
     /// The part of `exact` that is in swap.
     pub swapped: ByteSize,
     /// The part of `exact` that is pages of no file which one member alone has: at most so much can be moved to swap. None where the
-    /// system does not tell it of every member.
+    /// system does not report it of every member.
     pub own: Option<ByteSize>,
     /// Where the figure comes from.
     pub figure: Figure,
