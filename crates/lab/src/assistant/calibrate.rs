@@ -13,6 +13,7 @@ use super::player;
 use super::policy::Policy;
 use super::processes::Processes;
 use super::progress::Progress;
+use super::quiet;
 use super::ram::GroupSample;
 use super::record::Measured;
 use super::run::Bench;
@@ -73,7 +74,11 @@ impl Bench {
         let pids = processes.survivors().into_iter().map(|(pid, _)| pid).collect();
         // After memory, which is that of one answer.
         let warm = match &self.memory {
-            Some(_) => Some(WarmAnswers::measure(server, &self.folder, progress).await?),
+            Some(_) => {
+                // Every full wait depends on them.
+                quiet::wait(self.quiet_wait).await;
+                Some(WarmAnswers::measure(server, &self.folder, progress).await?)
+            }
             None => None,
         };
         Ok((Calibrated { components, ram, warm }, pids))
