@@ -5,15 +5,19 @@
 //! databases. Knows no state of a component and decides nothing. Blocks; belongs on a blocking thread.
 
 mod glob;
+mod mapping;
 mod mounts;
+mod parts;
 mod reader;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, Metadata, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use mapping::Mapping;
 use mounts::Mounts;
+use parts::{NeededFile, Parts, touched};
 pub(crate) use reader::{Account, Bucket, Pace, Reading, read};
 use rustix::fs::OFlags;
 
@@ -31,31 +35,38 @@ pub(crate) struct LearnedFile {
     len: u64,
     /// Seconds since 1970.
     modified: i64,
+    /// The parts of it that its processes touched.
+    parts: Parts,
 }
 
 impl LearnedFile {
-    fn of(path: PathBuf) -> Option<Self> {
+    fn of(path: PathBuf, parts: Parts) -> Option<Self> {
         let file = path.metadata().ok().filter(Metadata::is_file)?;
-        Some(Self { path, len: file.len(), modified: file.mtime() })
+        Some(Self { path, len: file.len(), modified: file.mtime(), parts })
     }
 
     /// Whether the file is still there, and unchanged.
     fn is_same(&self) -> bool {
-        Self::of(self.path.clone()).is_some_and(|now| now == *self)
+        Self::of(self.path.clone(), self.parts.clone()).is_some_and(|now| now == *self)
     }
 }
 
 /// Those of the learned files that are still there, and unchanged.
-pub(crate) fn unchanged(learned: Vec<LearnedFile>) -> impl Iterator<Item = PathBuf> {
+pub(crate) fn unchanged(learned: Vec<LearnedFile>) -> impl Iterator<Item = NeededFile> {
     let mounts = Mounts::read();
     let is_same = move |file: &LearnedFile| mounts.is_local(&file.path) && file.is_same();
-    learned.into_iter().filter(is_same).map(|file| file.path)
+    learned
+        .into_iter()
+        .filter(is_same)
+        .map(|file| NeededFile { path: file.path, parts: file.parts })
 }
 
-/// The regular files that processes have mapped or open and may not write, the largest first, within the bounds. Empty where
-/// the system does not list them in `/proc`.
+/// The regular files that processes have mapped or open and may not write, those first of which most was touched, within the
+/// bounds. Of a mapped file only the parts that they touched count: most of a library is never used. Empty where the system
+/// does not list them in `/proc`.
 pub(crate) fn learn(pids: &[i32]) -> Vec<LearnedFile> {
-    let (mounts, mut found, mut written) = (Mounts::read(), BTreeSet::new(), BTreeSet::new());
+    let (mounts, mut written) = (Mounts::read(), BTreeSet::new());
+    let mut found: BTreeMap<PathBuf, Parts> = BTreeMap::new();
     for pid in pids {
         let folder = PathBuf::from(format!("/proc/{pid}"));
         // In another view of the file systems, paths are those of other files.
@@ -63,8 +74,14 @@ pub(crate) fn learn(pids: &[i32]) -> Vec<LearnedFile> {
             continue;
         }
         let maps = std::fs::read_to_string(folder.join("maps")).unwrap_or_default();
-        for (path, may_write) in maps.lines().filter_map(mapped) {
-            if may_write { &mut written } else { &mut found }.insert(path);
+        let pages = File::open(folder.join("pagemap")).ok();
+        for mapping in maps.lines().filter_map(Mapping::parse) {
+            if mapping.may_write {
+                written.insert(mapping.path);
+                continue;
+            }
+            let parts = pages.as_ref().and_then(|pages| touched(pages, &mapping));
+            found.entry(mapping.path).or_default().add(parts.unwrap_or_else(Parts::whole));
         }
         for fd in std::fs::read_dir(folder.join("fd")).into_iter().flatten().flatten() {
             let Ok(path) = std::fs::read_link(fd.path()) else { continue };
@@ -74,13 +91,19 @@ pub(crate) fn learn(pids: &[i32]) -> Vec<LearnedFile> {
             }
             let info = folder.join("fdinfo").join(fd.file_name());
             let info = std::fs::read_to_string(info).unwrap_or_default();
-            if is_read_only(&info) { &mut found } else { &mut written }.insert(path);
+            if is_read_only(&info) {
+                found.entry(path).or_default().add(Parts::whole());
+            } else {
+                written.insert(path);
+            }
         }
     }
-    let files = found.difference(&written).filter(|path| mounts.is_local(path)).cloned();
-    let mut files: Vec<_> =
-        files.filter_map(LearnedFile::of).filter(|f| f.len >= MIN_LEARNED).collect();
-    files.sort_by(|a, b| b.len.cmp(&a.len).then_with(|| a.path.cmp(&b.path)));
+    found
+        .retain(|path, parts| !parts.is_none() && !written.contains(path) && mounts.is_local(path));
+    let files = found.into_iter().filter_map(|(path, parts)| LearnedFile::of(path, parts));
+    let mut files: Vec<_> = files.filter(|f| f.len >= MIN_LEARNED).collect();
+    let bytes = |file: &LearnedFile| file.parts.bytes(file.len);
+    files.sort_by(|a, b| bytes(b).cmp(&bytes(a)).then_with(|| a.path.cmp(&b.path)));
     files.truncate(MAX_FILES);
     files
 }
@@ -96,14 +119,6 @@ fn has_own_view(folder: &Path) -> bool {
 fn is_at(a: &Path, b: &Path) -> bool {
     let id = |path: &Path| path.metadata().ok().map(|file| (file.dev(), file.ino()));
     id(a).is_some_and(|a| id(b) == Some(a))
-}
-
-/// The file of a line of `maps`, and whether writes to its mapping change it: address, access, offset, device, inode, path.
-fn mapped(line: &str) -> Option<(PathBuf, bool)> {
-    // A path may have blanks.
-    let path = line.find('/').and_then(|at| line.get(at..))?;
-    let access = line.split_ascii_whitespace().nth(1)?;
-    Some((PathBuf::from(path), access.contains('w') && access.ends_with('s')))
 }
 
 /// Whether an open file may only be read, by its `fdinfo`, whose flags are octal.
@@ -126,20 +141,21 @@ fn is_name(_: OFlags) -> bool {
 }
 
 /// The files that match the declared patterns, relative ones below `base`.
-pub(crate) fn declared(patterns: &[String], base: &Path) -> Vec<PathBuf> {
-    patterns.iter().flat_map(|pattern| glob::matches(&base.join(pattern))).collect()
+pub(crate) fn declared(patterns: &[String], base: &Path) -> Vec<NeededFile> {
+    let matches = patterns.iter().flat_map(|pattern| glob::matches(&base.join(pattern)));
+    matches.map(|path| NeededFile { path, parts: Parts::whole() }).collect()
 }
 
 /// Before the hash of the configuration under which the files were learned.
 const CONFIGURATION: &str = "configuration ";
 
-/// The configuration, then one line for each file: length, time, path. Paths with a line end, and what exceeds the bound, are
-/// left out.
+/// The configuration, then one line for each file: length, time, parts, path. Paths with a line end, and what exceeds the bound,
+/// are left out.
 pub(crate) fn encode(configuration: u64, files: &[LearnedFile]) -> Vec<u8> {
     let mut out = format!("{CONFIGURATION}{configuration}\n").into_bytes();
-    for LearnedFile { path, len, modified } in files {
+    for LearnedFile { path, len, modified, parts } in files {
         let Some(path) = path.to_str().filter(|p| !p.contains('\n')) else { continue };
-        let line = format!("{len} {modified} {path}\n");
+        let line = format!("{len} {modified} {parts} {path}\n");
         if out.len() + line.len() > MAX_RECORD {
             break;
         }
@@ -151,9 +167,10 @@ pub(crate) fn encode(configuration: u64, files: &[LearnedFile]) -> Vec<u8> {
 /// None for bytes that are no such record.
 pub(crate) fn decode(bytes: &[u8]) -> Option<(u64, Vec<LearnedFile>)> {
     let line = |line: &str| {
-        let mut words = line.splitn(3, ' ');
+        let mut words = line.splitn(4, ' ');
         let (len, modified) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        Some(LearnedFile { len, modified, path: words.next()?.into() })
+        let parts = Parts::parse(words.next()?)?;
+        Some(LearnedFile { len, modified, parts, path: words.next()?.into() })
     };
     let mut lines = std::str::from_utf8(bytes).ok()?.lines();
     let configuration = lines.next()?.strip_prefix(CONFIGURATION)?.parse().ok()?;
@@ -178,6 +195,7 @@ mod tests {
             path: format!("/models/with blank/{n}.so").into(),
             len: n,
             modified: -1,
+            parts: if n == 0 { Parts::whole() } else { Parts::parse("0-1,7-9").unwrap() },
         };
         let files: Vec<_> = (0..3).map(file).collect();
         assert_eq!(decode(&encode(5, &files)), Some((5, files)));
@@ -187,7 +205,14 @@ mod tests {
         let kept = decode(&record);
         assert!(kept.is_some_and(|(hash, kept)| hash == u64::MAX && many.starts_with(&kept)));
         // The second is one of an earlier version, which says nothing of the configuration.
-        for bad in ["x", "1 2 /a", "configuration 1\n1 x /a", "configuration -\n", "\u{fffd}"] {
+        for bad in [
+            "x",
+            "1 2 /a",
+            "configuration 1\n1 x /a",
+            "configuration 1\n1 2 /a",
+            "configuration -\n",
+            "\u{fffd}",
+        ] {
             assert_eq!(decode(bad.as_bytes()), None, "{bad}");
         }
     }
@@ -207,14 +232,15 @@ mod tests {
 
     #[test]
     fn files_that_a_process_may_write_are_recognised() {
-        let line = |access| format!("7f00-7f01 {access} 00000000 fe:00 24   /var/with blank/a.db");
-        let path = PathBuf::from("/var/with blank/a.db");
+        let line = |access| format!("7f00-8f00 {access} 00002000 fe:00 24   /var/with blank/a.db");
         for (access, may_write) in
             [("r--p", false), ("rw-p", false), ("r--s", false), ("rw-s", true)]
         {
-            assert_eq!(mapped(&line(access)), Some((path.clone(), may_write)), "{access}");
+            let path = PathBuf::from("/var/with blank/a.db");
+            let want = Mapping { path, may_write, addresses: 0x7f00..0x8f00, offset: 0x2000 };
+            assert_eq!(Mapping::parse(&line(access)), Some(want), "{access}");
         }
-        assert_eq!(mapped("7f00-7f01 rw-p 00000000 00:00 0 [heap]"), None);
+        assert_eq!(Mapping::parse("7f00-7f01 rw-p 00000000 00:00 0 [heap]"), None);
         for (flags, want) in
             [("0100000", true), ("02100001", false), ("0100002", false), ("x", false)]
         {
@@ -233,8 +259,13 @@ mod tests {
         let known = |path: &Path| files.iter().any(|f| f.path == path && f.is_same());
         let is_local = |path: &Path| Mounts::read().is_local(path);
         assert_eq!((known(&program), known(&open)), (is_local(&program), is_local(&open)));
-        let still_there: Vec<_> = unchanged(files.clone()).collect();
-        assert_eq!(still_there.contains(&open), known(&open));
+        let is_needed = unchanged(files.clone()).any(|needed| needed.path == open);
+        assert_eq!(is_needed, known(&open));
+        let own = files.iter().find(|f| f.path == program);
+        assert!(
+            own.is_none_or(|f| f.parts.bytes(f.len) < f.len),
+            "much of a program is not touched"
+        );
         // One that is being written is no file of the load.
         let log = OpenOptions::new().append(true).open(&open).unwrap();
         let files = learn(&[i32::try_from(std::process::id()).unwrap()]);

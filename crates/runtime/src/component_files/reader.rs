@@ -2,7 +2,8 @@
 //! before.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,6 +11,8 @@ use std::time::Duration;
 use majordomo_core::ByteSize;
 use majordomo_memory::{cached_bytes, read_ahead};
 use tokio::time::{Instant, sleep_until};
+
+use super::parts::NeededFile;
 
 /// Read between two pauses.
 const PIECE: u64 = 1 << 20;
@@ -64,7 +67,7 @@ pub(crate) enum Pace {
 /// One read.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    pub(crate) files: Vec<PathBuf>,
+    pub(crate) files: Vec<NeededFile>,
     pub(crate) pace: Pace,
     /// No more is brought into the cache: it would push out what others need.
     pub(crate) most: ByteSize,
@@ -81,18 +84,16 @@ type Look = fn(&File, u64, u64) -> Option<u64>;
 
 async fn read_by(reading: Reading, cached: Look) {
     let Reading { files, pace, most, account } = reading;
-    for path in files {
+    for NeededFile { path, parts } in files {
         let opened = tokio::task::spawn_blocking(move || open_shared(&path));
         let Ok(Some((file, len))) = opened.await else { continue };
-        let mut offset = 0;
-        while offset < len {
-            let (piece, from) = (Arc::clone(&file), offset);
-            let end = (offset + PIECE).min(len);
-            let read = move || read_piece(&piece, from, end, cached);
+        for piece in parts.ranges(len).flat_map(pieces) {
+            let (file, len) = (Arc::clone(&file), piece.end - piece.start);
+            let read = move || read_piece(&file, piece.start, piece.end, cached);
             let read = tokio::task::spawn_blocking(read).await;
             // An unreadable rest is left to the load, which reports it.
             let Ok(Ok(n_read)) = read else { break };
-            account.seen.fetch_add(end - offset, Ordering::Relaxed);
+            account.seen.fetch_add(len, Ordering::Relaxed);
             account.read.fetch_add(n_read, Ordering::Relaxed);
             if account.read() >= most {
                 return;
@@ -102,9 +103,14 @@ async fn read_by(reading: Reading, cached: Look) {
             {
                 bucket.take(n_read, *bandwidth).await;
             }
-            offset = end;
         }
     }
+}
+
+/// None is longer than [`PIECE`].
+fn pieces(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    let end = range.end;
+    range.step_by(PIECE as usize).map(move |from| from..(from + PIECE).min(end))
 }
 
 fn open_shared(path: &Path) -> Option<(Arc<File>, u64)> {
@@ -131,6 +137,9 @@ fn read_piece(file: &File, from: u64, end: u64, cached: Look) -> std::io::Result
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use super::super::parts::Parts;
     use super::*;
 
     const MIB: ByteSize = ByteSize::mib(1);
@@ -155,7 +164,8 @@ mod tests {
     /// A read of a file of which nothing is cached, and its account.
     fn reading(file: &Temporary, pace: Pace, most: ByteSize) -> (Reading, Arc<Account>) {
         let account = Arc::new(Account::default());
-        let files = vec!["/nowhere".into(), file.0.clone()];
+        let whole = |path| NeededFile { path, parts: Parts::whole() };
+        let files = vec![whole("/nowhere".into()), whole(file.0.clone())];
         (Reading { files, pace, most, account: Arc::clone(&account) }, account)
     }
 
@@ -191,6 +201,16 @@ mod tests {
         let (fast, account) = reading(&file, Pace::Demanded, ByteSize::gib(1));
         read_by(fast, nothing).await;
         assert_eq!((account.read(), began.elapsed()), (ByteSize::mib(4), Duration::ZERO));
+    }
+
+    #[tokio::test]
+    async fn only_the_needed_parts_of_a_file_are_read() {
+        let file = Temporary::of_mib(5, "parts");
+        let (mut some, account) = reading(&file, Pace::Demanded, ByteSize::gib(1));
+        // A MiB and a half, in two parts, one of which is longer than the file.
+        some.files[1].parts = Parts::parse("0-8,64-1000").unwrap();
+        read_by(some, nothing).await;
+        assert_eq!(account.read(), ByteSize::kib(1536));
     }
 
     #[tokio::test]

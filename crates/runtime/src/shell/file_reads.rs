@@ -157,7 +157,7 @@ mod tests {
         let (old, new) = (catalog("old"), catalog("new"));
         let key = old.key("a").unwrap();
         let record = component_files::encode(old.config_hash(key), &[]);
-        let line = b"5 0 /models/old\n";
+        let line = b"5 0 0-1 /models/old\n";
         let (_, files) = component_files::decode(&[&record[..], line].concat()).unwrap();
         let mut reads = FileReads::default();
         reads.learn(key, files.clone(), &old);
