@@ -13,6 +13,8 @@ pub(crate) struct Stepping {
     turns: AtomicU64,
     was_paged: AtomicBool,
     record: Mutex<Record>,
+    /// Held by what pages its memory out.
+    paging: Mutex<()>,
 }
 
 /// The pages that a program touches.
@@ -79,6 +81,17 @@ impl Stepping {
         }
     }
 
+    /// Waits until nothing else pages its memory out, and keeps others from it: a park that runs beside a release of pages
+    /// reports as held what the release frees after it. Blocks.
+    pub(crate) fn page_out_alone(&self) -> MutexGuard<'_, ()> {
+        self.paging.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same without waiting; none while its memory is paged out.
+    pub(crate) fn try_page_out_alone(&self) -> Option<MutexGuard<'_, ()>> {
+        self.paging.try_lock().ok()
+    }
+
     pub(crate) fn record(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -125,6 +138,15 @@ mod tests {
         assert_eq!(movable(200, Some(150)), Some(0.75));
         drop(stepping.begin_page_out());
         assert_eq!(movable(40, Some(4)), Some(0.75), "the rest is in swap");
+    }
+
+    #[test]
+    fn memory_is_paged_out_by_one_at_a_time() {
+        let stepping = Stepping::default();
+        let park = stepping.page_out_alone();
+        assert!(stepping.try_page_out_alone().is_none());
+        drop(park);
+        assert!(stepping.try_page_out_alone().is_some());
     }
 
     #[test]

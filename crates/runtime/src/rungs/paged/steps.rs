@@ -39,6 +39,7 @@ impl Paged {
             if members.is_empty() {
                 return Err("it has no process left".to_owned());
             }
+            let _alone = process.stepping().page_out_alone();
             let was_paged = process.stepping().was_paged();
             let step = process.stepping().begin_page_out();
             record_touched(&process, &pager, &members, uses, was_paged);
@@ -187,6 +188,7 @@ impl Paged {
     pub(super) fn release_if_due(&self, pager: &Pager, sampled: &Sampled) {
         let Sampled { process, uses, is_leased, .. } = sampled;
         let stepping = process.stepping();
+        let Some(_alone) = stepping.try_page_out_alone() else { return };
         let mut record = stepping.record();
         let rests = *uses != record.uses && !is_leased && stepping.turns().is_multiple_of(2);
         record.rests = if rests { record.rests + 1 } else { 0 };
