@@ -100,7 +100,7 @@ const STAGES: &[Stage] = &[
     },
     Stage {
         name: "soak",
-        about: "3 minutes of a real manager under faults of every kind",
+        about: "3 minutes of a real manager under faults of every kind, with components that are parked",
         subject: Some(("crates/lab/", "SoakSubject")),
         run: soak,
     },
@@ -370,7 +370,7 @@ fn park_cycles(context: &Context<'_>) -> Result<Closing> {
 fn soak(context: &Context<'_>) -> Result<Closing> {
     let sh = &context.sh;
     let lab = lab::build(context.project)?;
-    child::run(cmd!(sh, "{lab} stress --minutes 3 --profile mixed"))
+    child::run(cmd!(sh, "{lab} stress --minutes 3 --profile mixed --rungs"))
 }
 
 /// One run with all leaks and one without, side by side.

@@ -133,8 +133,10 @@ pub enum EventKind {
     /// A component was chosen for eviction, on this evidence; its change of state follows.
     Victim {
         component: ComponentKey,
+        /// Where it is left.
+        to: Rung,
         policy: &'static str,
-        /// The policy's value of keeping the component with its dependents.
+        /// The policy's value of keeping the component with its dependents; of one that is parked, of not parking it.
         keep: f64,
         /// The probability that the next command uses it.
         next: Confidence,

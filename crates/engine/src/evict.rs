@@ -157,12 +157,13 @@ impl Engine {
             return;
         }
         let admission = self.admission();
-        let candidates = admission.candidates(&keys_of_victims(victims), step.now);
+        let candidates = admission.candidates_left(victims, step.now);
         let gain = preload.map(|(ask, missing)| admission.gain(ask, missing));
         for (r, victim) in admission.rank(&candidates, step.now).iter().zip(victims) {
             let value = admission.value(r.key);
             step.record(EventKind::Victim {
                 component: r.key,
+                to: victim.to,
                 policy: self.policy.name(),
                 keep: r.keep,
                 next: value.next,

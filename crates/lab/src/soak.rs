@@ -49,6 +49,8 @@ pub(crate) struct Options {
     pub(crate) out: Option<PathBuf>,
     pub(crate) sample: Option<Duration>,
     pub(crate) plant: Vec<Leak>,
+    /// Components may be parked; of a run that is resumed its record says so.
+    pub(crate) rungs: bool,
 }
 
 /// A new folder for reports: the one named, or the first free one below `target/stress`.
@@ -121,7 +123,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Ended> {
         None => {
             let folder = record::new_folder(options.out.as_deref(), &word(options.profile))?;
             let total = options.total.unwrap_or(DAY);
-            (folder, Record::new(options.profile, options.seed, total), Vec::new())
+            let record = Record::new(options.profile, options.seed, total);
+            (folder, Record { rungs: options.rungs, ..record }, Vec::new())
         }
     };
     if !cfg!(target_os = "linux") {
@@ -156,6 +159,9 @@ fn command(record: &Record, options: &Options) -> String {
         word(record.profile),
         record.seed
     );
+    if record.rungs {
+        text.push_str(" --rungs");
+    }
     if !options.plant.is_empty() {
         text.push_str(&format!(" --plant {}", words(&options.plant)));
     }

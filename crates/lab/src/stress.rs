@@ -61,8 +61,9 @@ pub(crate) struct Args {
     /// Simulates days of this length instead: 24h, 90m, 600s
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     simulated: Option<Duration>,
-    /// Simulated components may be parked, with faults of parks and wakes
-    #[arg(long, requires = "simulated", conflicts_with = "paired")]
+    /// Components may be parked, with faults of parks and wakes; in a soak programs where the machine has swap for that, which
+    /// the report says
+    #[arg(long, conflicts_with_all = ["paired", "load", "kills", "resume"])]
     rungs: bool,
     /// Runs each simulated seed with preloading and without it, and compares the waits of demands; a p99 is steady
     /// from ten days a seed on (--simulated 240h), of a single day it is chance
@@ -149,6 +150,7 @@ fn real(args: &Args) -> anyhow::Result<ExitCode> {
         out: args.out.clone(),
         sample: args.sample,
         plant: args.plant.clone(),
+        rungs: args.rungs,
     })?;
     match ended {
         Ended::Passed => Ok(ExitCode::SUCCESS),

@@ -41,6 +41,7 @@ impl Rungs {
         let (catalog, scheduler) = (engine.catalog(), engine.scheduler());
         let config = &engine.config().parking;
         let mut rungs = self.asleep.offers(catalog, |key| scheduler.load_time(key));
+        rungs.retain(|o| catalog.spec(o.key).is_some_and(|spec| spec.may_park(config.park)));
         let bytes = |key| {
             let learned = scheduler.entry(key).figures().learned().ready();
             learned.or(catalog.spec(key).map(|spec| spec.memory)).unwrap_or_default()

@@ -64,10 +64,11 @@ impl EventKind {
                 name(*preload),
                 *cost_us as f64 / 1e3
             ),
-            Self::Victim { component, policy, keep, next, reuse, needed_by, loss, gain } => {
+            Self::Victim { component, to, policy, keep, next, reuse, needed_by, loss, gain } => {
                 let gain = gain.map(|g| format!(", gain {g:.4}")).unwrap_or_default();
+                let to = if to.is_parked() { format!(", {to}") } else { String::new() };
                 format!(
-                    "victim: {} for {}: {policy} keeps it for {keep:.4}, next {next}, soon {reuse}, \
+                    "victim: {}{to} for {}: {policy} keeps it for {keep:.4}, next {next}, soon {reuse}, \
                      loss {loss:.4}{gain}",
                     name(*component),
                     name(*needed_by)

@@ -126,6 +126,18 @@ impl Admission<'_> {
         candidates
     }
 
+    /// These components as candidates for being left where they are; of one that is parked its own park counts.
+    pub(crate) fn candidates_left(&self, victims: &[Victim], now: Moment) -> Candidates {
+        let keys: Vec<_> = victims.iter().map(|v| v.key).collect();
+        let mut candidates = self.candidates(&keys, now);
+        let rows = candidates.rows.iter_mut().zip(victims);
+        for (row, victim) in rows.filter(|(_, victim)| victim.to.is_parked()) {
+            row.size = self.freed_by(*victim).of(self.scheduler.pool(victim.key));
+            row.worth = self.loss(&[*victim]);
+        }
+        candidates
+    }
+
     /// The steps of these components.
     pub(crate) fn candidates_where_short(
         &self,

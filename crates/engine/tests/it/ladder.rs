@@ -6,7 +6,7 @@ use majordomo_core::{ByteSize, ComponentState, Config, Moment, PressureLevel, Pr
 use majordomo_engine::{Effect, Input, Need, OperatorAction, ParkReport, WakeReport};
 use majordomo_registry::{Catalog, ComponentSpec};
 
-use crate::rig::{Rig, config, id, seconds, spec, with};
+use crate::rig::{Rig, config, seconds, spec, with};
 
 /// Components of 100 MiB each, all of which may be paged out.
 pub(crate) fn rig(names: &[&str], budget_mib: u64, swap_mib: u64) -> Rig {
@@ -28,7 +28,7 @@ pub(crate) fn parked_a() -> Rig {
 }
 
 /// The same where a policy without values decides, and where values are known of both.
-fn in_both_modes() -> [Rig; 2] {
+pub(crate) fn in_both_modes() -> [Rig; 2] {
     let mut config = config();
     config.speculation.enabled = false;
     let specs = ["a", "b"].map(spec).into();
@@ -52,7 +52,7 @@ pub(crate) fn booked(rig: &Rig, name: &str) -> (u64, u64) {
     (bookings.of(own).0 >> 20, bookings.of(Need::SWAP).0 >> 20)
 }
 
-fn cause(rig: &Rig, name: &str) -> String {
+pub(crate) fn cause(rig: &Rig, name: &str) -> String {
     let e = rig.engine.scheduler().entry(rig.key(name));
     e.cause().map(ToString::to_string).unwrap_or_default()
 }
@@ -319,153 +319,6 @@ fn parked_component_is_unloaded_when_its_rest_is_needed() {
 }
 
 #[test]
-fn dependent_is_parked_before_its_provider_and_woken_after_it() {
-    let specs = vec![spec("p"), with(spec("d"), |s| s.dependencies = vec![id("p")]), spec("b")];
-    let specs = specs.into_iter().map(|s| {
-        let is_big = s.id == id("b");
-        with(s, |s| s.memory = ByteSize::mib(if is_big { 180 } else { 100 }))
-    });
-    let mut rig = Rig::new(specs.collect(), 220);
-    rig.offer_paged(&["p", "d", "b"], 500);
-    rig.make_ready("d");
-    let b = rig.demand(&["b"]);
-    assert_eq!(rig.states(&["d", "p"]), ["parking", "draining"]);
-    rig.parked("d");
-    assert_eq!(rig.states(&["d", "p"]), ["paged", "parking"]);
-    rig.parked("p");
-    rig.settle();
-    assert_eq!(rig.answered(b), "granted");
-    rig.give_back("b");
-    let d = rig.demand(&["d"]);
-    rig.parked_with("b", 18, 162);
-    assert_eq!(rig.states(&["d", "p"]), ["queued", "waking"]);
-    rig.woken("p");
-    rig.woken("d");
-    assert_eq!(rig.answered(d), "granted");
-}
-
-#[test]
-fn parked_dependents_end_with_their_provider() {
-    let specs = vec![spec("p"), with(spec("d"), |s| s.dependencies = vec![id("p")]), spec("b")];
-    let mut rig = Rig::new(specs, 250);
-    rig.offer_paged(&["d"], 500);
-    rig.make_ready("d");
-    rig.demand(&["b"]);
-    rig.parked("d");
-    rig.settle();
-    assert_eq!(rig.states(&["d", "p"]), ["paged", "ready"]);
-    rig.exits("p");
-    assert_eq!(rig.states(&["d", "p"]), ["unloading", "unloading"]);
-    rig.settle_unloads();
-    assert_eq!(rig.state("d"), "unloaded");
-    assert!(cause(&rig, "d").starts_with("p, which it depends on"), "{}", cause(&rig, "d"));
-}
-
-#[test]
-fn provider_that_is_unloaded_ends_a_dependent_on_its_way_to_be_parked() {
-    let low = |name| with(spec(name), |s| s.priority = Priority::Low);
-    let specs = vec![low("p"), with(low("d"), |s| s.dependencies = vec![id("p")]), spec("b")];
-    let mut rig = Rig::new(specs, 250);
-    rig.offer_paged(&["d"], 500);
-    rig.make_ready("d");
-    rig.demand(&["b"]);
-    assert_eq!(rig.states(&["d", "p"]), ["parking", "ready"]);
-    rig.input(Input::Pressure(PressureLevel::Critical));
-    assert_eq!(rig.states(&["d", "p"]), ["parking", "draining"]);
-    rig.parked("d");
-    assert_eq!(rig.states(&["d", "p"]), ["unloading", "draining"]);
-    rig.settle_unloads();
-    assert_eq!(rig.states(&["d", "p"]), ["unloaded", "unloaded"]);
-}
-
-#[test]
-fn demand_in_conflict_with_a_parked_component_ends_it() {
-    let specs = vec![spec("a"), with(spec("c"), |s| s.conflicts = vec![id("a")]), spec("b")];
-    let mut rig = Rig::new(specs, 250);
-    rig.offer_paged(&["a"], 500);
-    rig.make_ready("a");
-    rig.make_ready("b");
-    configure_budget(&mut rig, 120);
-    rig.wait(seconds(1.0));
-    assert_eq!(rig.state("a"), "parking");
-    rig.parked("a");
-    rig.operator("b", OperatorAction::Unload { force: false });
-    rig.settle();
-    let waiter = rig.demand(&["c"]);
-    assert_eq!(rig.states(&["a", "c"]), ["unloading", "queued"]);
-    rig.settle();
-    assert_eq!(rig.answered(waiter), "granted");
-}
-
-#[test]
-fn pinned_component_is_woken_and_never_parked() {
-    for mut rig in in_both_modes() {
-        rig.operator("b", OperatorAction::Unload { force: false });
-        rig.settle();
-        rig.operator("a", OperatorAction::Pin);
-        assert_eq!(rig.state("a"), "waking");
-        rig.woken("a");
-        let waiter = rig.demand(&["b"]);
-        assert_eq!((rig.state("a"), rig.answered(waiter)), ("ready", "too_large"));
-    }
-}
-
-#[test]
-fn operator_unloads_a_parked_component() {
-    for mut rig in in_both_modes() {
-        let waiter = rig.operator("a", OperatorAction::Unload { force: false });
-        assert_eq!((rig.state("a"), rig.answered(waiter)), ("unloading", "waits"));
-        rig.settle();
-        assert_eq!((rig.state("a"), rig.answered(waiter)), ("unloaded", "done"));
-    }
-}
-
-#[test]
-fn changed_configuration_ends_a_parked_component() {
-    let mut rig = parked_a();
-    let specs = vec![with(spec("a"), |s| s.version = "2".to_owned()), spec("b")];
-    configure(&mut rig, specs);
-    assert_eq!(rig.state("a"), "unloading");
-    rig.settle();
-    assert_eq!(rig.state("a"), "unloaded", "only a demand loads it again");
-}
-
-#[test]
-fn shutdown_ends_parked_components_and_steps_under_way() {
-    let mut rig = parked_a();
-    rig.demand(&["a"]);
-    rig.parked("b");
-    rig.input(Input::Shutdown { deadline: seconds(10.0) });
-    rig.wait(seconds(3.0));
-    assert_eq!(rig.states(&["a", "b"]), ["unloading", "unloading"]);
-    rig.settle();
-    assert!(rig.engine.is_down());
-}
-
-#[test]
-fn idle_timeout_ends_a_parked_component() {
-    let specs = vec![with(spec("a"), |s| s.idle_timeout = Some(seconds(60.0))), spec("b")];
-    let mut rig = Rig::new(specs, 150);
-    rig.offer_paged(&["a"], 500);
-    rig.make_ready("a");
-    rig.demand(&["b"]);
-    rig.parked("a");
-    rig.settle();
-    rig.wait(seconds(57.0));
-    assert_eq!(rig.state("a"), "paged");
-    rig.wait(seconds(4.0));
-    assert_eq!(rig.state("a"), "unloading");
-}
-
-#[test]
-fn overdraft_of_swap_ends_parked_components() {
-    let mut rig = parked_a();
-    rig.offer_paged(&["a", "b"], 50);
-    rig.wait(seconds(5.0));
-    assert_eq!(rig.states(&["a", "b"]), ["unloading", "ready"]);
-}
-
-#[test]
 fn samples_of_a_parked_component_teach_nothing() {
     let mut rig = parked_a();
     let before = *rig.engine.scheduler().entry(rig.key("a")).figures().learned();
@@ -577,14 +430,14 @@ fn effects_of_a_wake_come_in_the_order_of_its_parts() {
     assert!(rig.engine.next_wakeup().is_some_and(|t| t > Moment::ZERO));
 }
 
-fn configure(rig: &mut Rig, specs: Vec<ComponentSpec>) {
+pub(crate) fn configure(rig: &mut Rig, specs: Vec<ComponentSpec>) {
     let catalog = Catalog::build(specs, Vec::new(), Some(rig.engine.catalog()));
     let catalog = catalog.expect("a catalog of a test");
     let budget = rig.engine.budget().total();
     apply(rig, catalog, config(), budget);
 }
 
-fn configure_budget(rig: &mut Rig, mib: u64) {
+pub(crate) fn configure_budget(rig: &mut Rig, mib: u64) {
     let catalog = Arc::clone(rig.engine.catalog());
     apply(rig, (*catalog).clone(), config(), ByteSize::mib(mib));
 }

@@ -9,6 +9,7 @@ mod exchange;
 mod failures;
 mod idle_park;
 mod ladder;
+mod ladder_ends;
 mod learned;
 mod model;
 mod park_bytes;

@@ -60,12 +60,14 @@ fn component_without_a_forecast_is_worth_a_first_use_where_rungs_are_offered() {
     rig.demand(&["b"]);
     let loss = rig.effects.iter().find_map(|effect| match effect {
         Effect::Record(record) => match record.kind {
-            EventKind::Victim { loss, .. } => Some(loss),
+            EventKind::Victim { loss, to, keep, .. } => Some((loss, to, keep)),
             _ => None,
         },
         _ => None,
     });
-    assert!(loss.is_some_and(|loss| loss > 0.0), "{loss:?}");
+    let (loss, to, keep) = loss.expect("a victim is recorded");
+    assert!(loss > 0.0 && keep > 0.0, "{loss} {keep}");
+    assert_eq!((to, rig.state("a")), (Rung::Paged, "parking"), "the record says where it is left");
 }
 
 #[test]

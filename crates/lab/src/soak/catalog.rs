@@ -60,11 +60,20 @@ pub(crate) struct Variant {
     pub(crate) idle: bool,
     /// After how long what is learned is written; none = after the default time.
     pub(crate) write_state_ms: Option<u64>,
+    /// Components may be parked: they load long enough for that to pay, and some are parked when they are idle.
+    pub(crate) rungs: bool,
 }
 
 impl Default for Variant {
     fn default() -> Self {
-        Self { core: true, extra: false, version: 0, idle: false, write_state_ms: None }
+        Self {
+            core: true,
+            extra: false,
+            version: 0,
+            idle: false,
+            write_state_ms: None,
+            rungs: false,
+        }
     }
 }
 
@@ -73,8 +82,9 @@ pub(crate) fn config(program: &Path, dir: &Path, mark: &str, variant: Variant) -
     let write_state = variant
         .write_state_ms
         .map_or_else(String::new, |ms| format!("write_state_after = \"{ms}ms\"\n"));
+    let park = if variant.rungs { "" } else { "park = \"never\"\n" };
     let mut text = format!(
-        "[manager]\nbudget = \"40MiB\"\nmin_residency = \"100ms\"\nback_off = \"100ms\"\nback_off_max = \"1s\"\n\
+        "[manager]\n{park}budget = \"40MiB\"\nmin_residency = \"100ms\"\nback_off = \"100ms\"\nback_off_max = \"1s\"\n\
          quarantine_window = \"5s\"\nquarantine_duration = \"3s\"\npressure_dwell = \"500ms\"\n\
          demand_deadline = \"5s\"\nshutdown_deadline = \"10s\"\nmax_concurrent_loads = 3\n{write_state}\n\
          [intents]\nretrain_every = {RETRAIN_EVERY}\nretrain_pause = \"0s\"\nmax_outcomes = {MAX_OUTCOMES}\n\n\
@@ -87,7 +97,7 @@ pub(crate) fn config(program: &Path, dir: &Path, mark: &str, variant: Variant) -
             program.display().to_string(),
             "component".to_owned(),
             format!("--mib={mib}"),
-            format!("--load-ms={}", 5 * (i % 3)),
+            format!("--load-ms={}", if variant.rungs { 200 } else { 5 * (i % 3) }),
             format!("--fault={}", fault.display()),
         ];
         let _ = write!(
@@ -107,6 +117,9 @@ pub(crate) fn config(program: &Path, dir: &Path, mark: &str, variant: Variant) -
             6 => "priority = \"LOW\"\nmax_leases = 2\n",
             _ => "",
         });
+        if variant.rungs && i % 4 == 0 {
+            text.push_str("idle_park = \"400ms\"\n");
+        }
         if i == 7 {
             let _ = writeln!(text, "version = \"{}\"", variant.version);
         }
@@ -121,6 +134,9 @@ pub(crate) fn config(program: &Path, dir: &Path, mark: &str, variant: Variant) -
             builtin_bytes(&name).0 >> 20,
             ["general", "gpu", "ml"][i % 3],
         );
+        if variant.rungs && i == 0 {
+            text.push_str("idle_park = \"400ms\"\n");
+        }
         match i {
             1 if variant.idle => text.push_str("idle_timeout = \"300ms\"\n"),
             2 => text.push_str("conflicts = [\"b3\"]\nconflict_policy = \"refuse\"\n"),
@@ -164,7 +180,8 @@ mod tests {
         let variants = [(true, false), (false, true)];
         for (core, extra) in variants {
             let write_state_ms = extra.then_some(1_000);
-            let variant = Variant { core, extra, version: 1, idle: extra, write_state_ms };
+            let (version, idle, rungs) = (1, extra, extra);
+            let variant = Variant { core, extra, version, idle, write_state_ms, rungs };
             std::fs::write(&file, config(Path::new("/bin/true"), &dir, "m", variant)).unwrap();
             let read = majordomo::read_config(&file, Some(ByteSize::gib(1))).unwrap();
             assert_eq!(read.specs.len(), PROGRAMS + BUILTINS + 1 + usize::from(extra));

@@ -199,7 +199,12 @@ fn at_once(shared: &Shared, name: &str) -> Option<AnyLease> {
     let lease = if name.starts_with('p') {
         shared.manager.try_acquire::<Endpoint>(name)?.into_any()
     } else {
-        shared.manager.try_acquire::<Weight>(name)?.into_any()
+        let lease = shared.manager.try_acquire::<Weight>(name)?;
+        if !lease.is_awake() {
+            // The receiver has ended only when all ends.
+            let _ = shared.hung.send(format!("invariant 11: {name} is leased and sleeps"));
+        }
+        lease.into_any()
     };
     let took = asked.elapsed();
     shared.tally().ready.record(took);

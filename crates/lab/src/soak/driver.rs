@@ -260,6 +260,9 @@ impl Driver {
             .stdout(Stdio::piped())
             .stderr(log)
             .kill_on_drop(true);
+        if self.record.rungs {
+            command.arg("--rungs");
+        }
         if self.group.is_some() {
             command.arg("--real-pressure");
         }
@@ -356,6 +359,7 @@ impl Driver {
                     ));
                 }
             }
+            Message::Swap { offered } => self.record.swap = Some(offered),
             Message::Mark { at_s, what } => self.record.mark(at_s, what),
             Message::Violation { at_s, what } => {
                 eprintln!("\r\x1b[K{at_s:.0} s: {what}");

@@ -34,10 +34,14 @@ pub(crate) enum Fault {
     GoodReload,
     BadReload,
     ClockJumps,
+    /// A component is parked, and used again.
+    Parks,
+    /// A program is killed while it is parked.
+    DiesParked,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::LoadFails,
         Self::LoadHangs,
         Self::LoadPanics,
@@ -49,7 +53,14 @@ impl Fault {
         Self::GoodReload,
         Self::BadReload,
         Self::ClockJumps,
+        Self::Parks,
+        Self::DiesParked,
     ];
+
+    /// Whether it is one of parked components.
+    const fn is_of_rungs(self) -> bool {
+        matches!(self, Self::Parks | Self::DiesParked)
+    }
 
     /// The word for it.
     pub(crate) const fn word(self) -> &'static str {
@@ -65,6 +76,8 @@ impl Fault {
             Self::GoodReload => "good-reload",
             Self::BadReload => "bad-reload",
             Self::ClockJumps => "clock-jumps",
+            Self::Parks => "parks",
+            Self::DiesParked => "dies-parked",
         }
     }
 }
@@ -91,9 +104,15 @@ pub(crate) struct Armory {
     grown: Arc<Mutex<bool>>,
     /// Seconds between this clock and the system's.
     offset: Arc<Mutex<i64>>,
+    /// Builtins can sleep, and load long enough for that to pay.
+    rungs: bool,
 }
 
 impl Armory {
+    pub(crate) fn new(rungs: bool) -> Self {
+        Self { rungs, ..Self::default() }
+    }
+
     fn arm(&self, name: &str, fault: Fault) {
         let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
         armed.insert(name.to_owned(), fault);
@@ -123,7 +142,8 @@ impl Armory {
         match self.take(name) {
             Some(Fault::LoadFails) => return Err("fails on request".into()),
             Some(Fault::LoadPanics) => panic!("panics on request"),
-            Some(Fault::LoadHangs) => hang(),
+            Some(Fault::LoadHangs) => hang_for(HANG),
+            _ if self.rungs => hang_for(SLOW_LOAD),
             _ => {}
         }
         Ok(self.weight(name))
@@ -135,6 +155,7 @@ impl Armory {
             Some(Fault::LoadFails) => return Err("fails on request".into()),
             Some(Fault::LoadPanics) => panic!("panics on request"),
             Some(Fault::LoadHangs) => sleep(HANG).await,
+            _ if self.rungs => sleep(SLOW_LOAD).await,
             _ => sleep(Duration::from_millis(2)).await,
         }
         Ok(self.weight(&name))
@@ -143,29 +164,64 @@ impl Armory {
     fn weight(&self, name: &str) -> Weight {
         let size = catalog::builtin_bytes(name);
         let grown = Arc::clone(&self.grown);
-        Weight { bytes: vec![1; usize::try_from(size.0).unwrap_or(0)], grown }
+        let bytes = Mutex::new(vec![1; as_len(size)]);
+        Weight { size, bytes, grown, sleeps: self.rungs }
     }
 }
 
 /// Longer than the load deadline and the stop deadline together, so that the slot is stuck for a while.
 const HANG: Duration = Duration::from_millis(catalog::LOAD_DEADLINE_MS + 1_500);
+/// So long a builtin loads that sleeps: a wake is much quicker.
+const SLOW_LOAD: Duration = Duration::from_millis(80);
 
-fn hang() {
+fn hang_for(time: Duration) {
     let (_keep, never) = std::sync::mpsc::channel::<()>();
-    let _ = never.recv_timeout(HANG);
+    let _ = never.recv_timeout(time);
+}
+
+fn as_len(size: ByteSize) -> usize {
+    usize::try_from(size.0).unwrap_or(0)
 }
 
 /// A builtin: bytes, and a report of them that can be made to lie.
 #[derive(Debug)]
 pub(crate) struct Weight {
-    bytes: Vec<u8>,
+    size: ByteSize,
+    bytes: Mutex<Vec<u8>>,
     grown: Arc<Mutex<bool>>,
+    /// It gives its bytes back while it sleeps.
+    sleeps: bool,
+}
+
+impl Weight {
+    fn bytes(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it has all its bytes.
+    pub(crate) fn is_awake(&self) -> bool {
+        self.bytes().len() == as_len(self.size)
+    }
 }
 
 impl majordomo::Component for Weight {
     fn footprint(&self) -> Option<ByteSize> {
         let grown = *self.grown.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(ByteSize(self.bytes.len() as u64 * if grown { 4 } else { 1 }))
+        Some(ByteSize(self.bytes().len() as u64 * if grown { 4 } else { 1 }))
+    }
+
+    fn asleep(&self) -> Option<ByteSize> {
+        self.sleeps.then_some(self.size.scaled(0.1))
+    }
+
+    fn sleep(&self) -> Result<(), String> {
+        *self.bytes() = vec![1; as_len(self.size.scaled(0.1))];
+        Ok(())
+    }
+
+    fn wake(&self) -> Result<(), String> {
+        *self.bytes() = vec![1; as_len(self.size)];
+        Ok(())
     }
 }
 
@@ -183,7 +239,10 @@ pub(crate) struct Injector {
 impl Injector {
     /// The next fault, of all kinds alike.
     pub(crate) fn next(&mut self) -> Fault {
-        *self.rng.pick(&Fault::ALL)
+        let rungs = self.variant.rungs;
+        let kinds: Vec<_> =
+            Fault::ALL.into_iter().filter(|fault| rungs || !fault.is_of_rungs()).collect();
+        *self.rng.pick(&kinds)
     }
 
     /// Does it; what must be true afterwards and is not, in words.
@@ -202,6 +261,7 @@ impl Injector {
             Fault::GoodReload => self.good_reload().await,
             Fault::BadReload => self.bad_reload().await,
             Fault::ClockJumps => self.jump().await,
+            Fault::Parks | Fault::DiesParked => self.park(fault).await,
         }
     }
 
@@ -348,6 +408,34 @@ impl Injector {
         }
         let history = self.manager.usage().export().await.map_err(|e| e.to_string())?;
         is_in_order(&history)
+    }
+
+    /// A component is parked, or that is refused; it is usable again, also when it was killed meanwhile.
+    async fn park(&mut self, fault: Fault) -> Result<(), String> {
+        let name = catalog::name(self.rng.below(PROGRAMS + BUILTINS));
+        drop(self.lease(&name).await);
+        let park = self.manager.operator().park(&name);
+        if timeout(Duration::from_secs(15), park).await.is_err() {
+            return Err(format!("{name} {fault}: neither parked nor refused within 15 s"));
+        }
+        if fault == Fault::DiesParked
+            && let Some(pid) = self.parked_process(&name).await
+        {
+            // It may have ended since.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        match self.lease(&name).await {
+            Err(Refusal::Abandoned) => Err(format!("{name} {fault}: no answer within 20 s")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The process of a program that is parked.
+    async fn parked_process(&self, name: &str) -> Option<rustix::process::Pid> {
+        let status = self.manager.status().await.ok()?;
+        let component = status.components.iter().find(|c| c.id.as_str() == name)?;
+        let pid = component.pid.filter(|_| component.state.is_parked())?;
+        rustix::process::Pid::from_raw(pid)
     }
 
     fn write(&self, text: &str) -> Result<(), String> {

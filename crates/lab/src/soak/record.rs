@@ -163,6 +163,12 @@ pub(crate) struct Record {
     pub(crate) endings: Vec<Ending>,
     /// How pressure was made, in words.
     pub(crate) pressure: String,
+    /// Components may be parked.
+    #[serde(default)]
+    pub(crate) rungs: bool,
+    /// How programs were parked in swap, or why not.
+    #[serde(default)]
+    pub(crate) swap: Option<Result<String, String>>,
 }
 
 impl Record {
@@ -186,6 +192,8 @@ impl Record {
             socket: Histogram::default(),
             endings: Vec::new(),
             pressure: String::new(),
+            rungs: false,
+            swap: None,
         }
     }
 

@@ -190,6 +190,8 @@ pub(crate) enum Message {
     Checkpoint { learned: Learned },
     /// A write of the state file begins or is over; on the disk is what was written before it ended.
     Write { begins: bool },
+    /// How programs are parked in swap, or why not.
+    Swap { offered: Result<String, String> },
     /// The last rest, everything unloaded.
     Ended { levels: Levels, booked: u64, not_unloaded: Vec<String> },
     /// The manager was shut down; what it could not stop.

@@ -64,6 +64,9 @@ pub(crate) struct Args {
     /// So much more use is reported before anything is measured, for data that grows slowly to its bound
     #[arg(long)]
     pub(crate) settle_batches: usize,
+    /// Components may be parked
+    #[arg(long)]
+    pub(crate) rungs: bool,
     /// Nothing is measured: it works at once
     #[arg(long)]
     pub(crate) no_warm_up: bool,
@@ -75,7 +78,7 @@ pub(crate) struct Args {
 impl Args {
     /// How the components are configured at first.
     fn variant(&self) -> Variant {
-        Variant { write_state_ms: self.write_state_ms, ..Variant::default() }
+        Variant { write_state_ms: self.write_state_ms, rungs: self.rungs, ..Variant::default() }
     }
 }
 
@@ -147,7 +150,7 @@ impl Subject {
         if args.write_state_ms.is_some() {
             durability::report_writes()?;
         }
-        let armory = Armory::default();
+        let armory = Armory::new(args.rungs);
         let (manager, script) = manager(args, &armory).await?;
         let options = ServeOptions { socket: Some(args.socket.clone()), ..ServeOptions::default() };
         let server = majordomo_server::serve(manager.clone(), options).await?;
@@ -358,6 +361,11 @@ impl Subject {
         let Ok(status) = self.shared.manager.status().await else { return };
         // No night like the others: CORE and the clients have ended as well, which would hide growth.
         self.sample(None).await;
+        if self.args.rungs {
+            let parking = &status.memory.parking;
+            let why_not = || parking.why_not.clone().unwrap_or_else(|| "not known yet".to_owned());
+            Message::Swap { offered: parking.means.clone().ok_or_else(why_not) }.send();
+        }
         let left = status.components.iter().filter(|c| c.state.is_alive());
         let not_unloaded = left.map(|c| format!("{} ({})", c.id, c.state)).collect();
         let booked = status.memory.booked.0 + status.memory.claimed.0;
@@ -416,6 +424,9 @@ impl Subject {
             ("failures", counts.failures),
             ("records", counts.records),
             ("records missed", counts.gaps),
+            ("parks in swap", counts.paged),
+            ("parks asleep", counts.asleep),
+            ("wakes", counts.wakes),
         ];
         sample.counters.extend(counted.map(|(name, n)| (name.to_owned(), n)));
         Message::Sample { sample: Box::new(sample) }.send();

@@ -113,6 +113,10 @@ pub(crate) fn verdict(record: &Record, rows: &[Row], warm_up_s: f64) -> Verdict 
     }
     check("invariants", record.n_violations == 0, format!("{} violations", record.n_violations));
     check("every waiter is answered", record.n_hung == 0, format!("{} hung", record.n_hung));
+    if record.rungs {
+        let (ok, detail) = parked_and_woken(record);
+        check("components are parked and woken", ok, detail);
+    }
     match record.endings.last() {
         None => check("it ends in order", false, "it was never asked to stop".to_owned()),
         Some(e) => {
@@ -138,6 +142,19 @@ pub(crate) fn verdict(record: &Record, rows: &[Row], warm_up_s: f64) -> Verdict 
     }
     let passed = checks.iter().all(|c| c.ok);
     Verdict { passed, measured_hours, growth, checks }
+}
+
+/// Whether builtins slept, programs were parked where the machine has swap for that, and both were woken.
+fn parked_and_woken(record: &Record) -> (bool, String) {
+    let [asleep, paged, woken] =
+        ["parks asleep", "parks in swap", "wakes"].map(|what| record.count(what));
+    let (offers, swap) = match &record.swap {
+        Some(Ok(means)) => (true, means.clone()),
+        Some(Err(why_not)) => (false, format!("not offered, {why_not}")),
+        None => (false, "never asked".to_owned()),
+    };
+    let ok = asleep > 0 && woken > 0 && (paged > 0 || !offers) && record.swap.is_some();
+    (ok, format!("{asleep} asleep, {paged} in swap ({swap}), {woken} woken"))
 }
 
 /// The time that the rows span, each process by itself.

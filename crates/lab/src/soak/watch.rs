@@ -11,6 +11,7 @@ use majordomo::{
     Cause, ComponentKey, ComponentSpec, ComponentState, EventKind, EventRecord, Followed,
     HintOutcome, Moment, Priority,
 };
+use majordomo_core::Rung;
 
 /// Answers that are remembered to see a second one: few, so that they are all there before memory is judged.
 const ANSWERS: usize = 1_024;
@@ -58,6 +59,10 @@ pub(crate) struct Counts {
     pub(crate) loads_of_builtins: u64,
     pub(crate) unloads: u64,
     pub(crate) failures: u64,
+    /// Parks in swap.
+    pub(crate) paged: u64,
+    pub(crate) asleep: u64,
+    pub(crate) wakes: u64,
 }
 
 /// Follows one manager.
@@ -137,6 +142,9 @@ impl Watch {
                     self.overdrawn_preload = None;
                 }
             }
+            EventKind::Parked { rung: Rung::Asleep, .. } => self.counts.asleep += 1,
+            EventKind::Parked { .. } => self.counts.paged += 1,
+            EventKind::Woken { .. } => self.counts.wakes += 1,
             EventKind::Hint { component, outcome: HintOutcome::Started, .. } if self.overdrawn => {
                 self.overdrawn_preload = Some((record.at, self.name(*component)));
             }

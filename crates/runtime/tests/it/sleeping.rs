@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use majordomo_core::{ByteSize, ComponentStatus, Config};
+use majordomo_core::{ByteSize, ComponentStatus, Config, ParkChoice};
 use majordomo_engine::OperatorAction;
 use majordomo_registry::{
     AsleepSpec, Catalog, ComponentSpec, LoaderSpec, PoolSpec, ProbeSpec, ProcessSpec, ReadySpec,
@@ -29,6 +29,7 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
         program_sleeps_by_requests_for_another_demand_and_keeps_process_address_and_connections
         example_of_the_guide_runs_against_a_stub_of_its_endpoints
         program_that_refuses_to_sleep_is_unloaded_for_the_demand
+        program_that_is_never_parked_does_not_sleep
         program_that_does_not_answer_its_request_to_sleep_by_its_timeout_is_unloaded
         program_that_refuses_to_wake_is_loaded_again_for_the_waiting_demand
         program_is_woken_before_its_probe_fails_and_granted_after_it_answers
@@ -263,6 +264,14 @@ async fn program_that_refuses_to_sleep_is_unloaded_for_the_demand() {
     assert!(!lives(before.pid.unwrap()));
     let line = "sleep failed: POST /sleep?level=1 was answered 500 instead of 2xx";
     assert_eq!(world.said("chat", line), 1, "{:?}", world.log("chat"));
+    world.end().await;
+}
+
+async fn program_that_is_never_parked_does_not_sleep() {
+    let chat = component("chat", server(["200", "200"])).park(ParkChoice::Never);
+    let world = World::new(vec![chat]).await;
+    world.press("chat").await;
+    assert_eq!(world.state("chat").await, "unloaded");
     world.end().await;
 }
 

@@ -43,6 +43,7 @@ fn event_after(kind: &EventKind) -> Option<EventKind> {
         EventKind::Preload { .. } => EventKind::Harm { component, preload: KEY, cost_us: 1_500 },
         EventKind::Harm { .. } => EventKind::Victim {
             component,
+            to: Rung::Paged,
             policy: "vrank",
             keep: 0.5,
             next: Confidence::ONE,

@@ -54,7 +54,7 @@ impl Subject {
     async fn warm_up(&self, injector: &mut Injector, rng: &mut Rng) {
         let manager = &self.shared.manager;
         // Everything that is ever configured is known from the beginning.
-        self.configure(injector, Variant { extra: true, ..Variant::default() }).await;
+        self.configure(injector, Variant { extra: true, ..self.args.variant() }).await;
         for i in 0..catalog::PROGRAMS {
             if let Err(what) = injector.fill_log(&format!("p{i}")).await {
                 self.violation(what);
@@ -80,7 +80,7 @@ impl Subject {
         }
         self.use_up(rng).await;
         self.teach().await;
-        self.configure(injector, Variant::default()).await;
+        self.configure(injector, self.args.variant()).await;
         for name in catalog::ONE_OF_EACH_FACTORY {
             self.panic_once(injector, name).await;
         }

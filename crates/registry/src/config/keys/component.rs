@@ -271,7 +271,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "park",
         "",
-        "Whether the component is parked when its memory is needed, where the machine offers a rung: `auto` or `never`; without it, the manager's `park` applies.",
+        "Whether the component is parked when its memory is needed: in swap, where the machine offers that, or asleep, where it declares that. `auto` or `never`; without it, the manager's `park` applies.",
         Kind::Word(ParkChoice::WORDS, |c, i| c.spec.park = Some(ParkChoice::ALL[i]))
     ),
     key!(

@@ -160,8 +160,10 @@ impl World<'_> {
         fate.sick = fate.sick.saturating_sub(1);
         let well = !sick && matches!(r.stage, Stage::Up { .. });
         let result = if well { Ok(()) } else { Err("timed out".to_owned()) };
-        // An answer may arrive late.
-        let wait = self.rng_of(11, id.key).millis(1, 2_000);
+        // An answer may arrive late; where rungs are offered, so late that its component is parked by then, or woken.
+        let mut rng = self.rng_of(11, id.key);
+        let longest = if self.script.rungs && rng.chance(0.2) { 8_000 } else { 2_000 };
+        let wait = rng.millis(1, longest);
         self.after(wait, Event::Deliver(Input::Health { id, result }));
         Ok(())
     }
