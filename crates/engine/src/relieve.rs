@@ -213,8 +213,15 @@ impl Engine {
         } else {
             just_parked
         };
-        for keys in [parked, ready, spared] {
+        for (is_parked, keys) in [(true, parked), (false, ready), (true, spared)] {
             let mut keys: Vec<_> = keys.into_iter().filter(|k| is_below_kept(self, k)).collect();
+            if is_parked && !at_once && !keys.is_empty() {
+                // A program that saves at its end reads its memory again: not all of them at a time.
+                let lanes = self.scheduler.wake_lanes();
+                let free = lanes.saturating_sub(self.scheduler.n_ends_of_parked());
+                keys.truncate(free);
+                progress += usize::from(free == 0);
+            }
             if !at_once {
                 // To park one that was woken just now costs a wake for nothing.
                 keys.retain(|k| !self.rests(*k, now));

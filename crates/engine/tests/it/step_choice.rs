@@ -291,3 +291,23 @@ fn shadow_of_lru_waits_as_long_as_a_policy_that_parks_like_lru() {
     assert!((real - expected).abs() < 0.01, "{real} of {expected}");
     assert!((shadow - expected).abs() < 0.01, "{shadow} of {expected}");
 }
+
+#[test]
+fn pressure_ends_no_more_parked_components_at_a_time_than_may_be_woken() {
+    let names = ["a", "b", "c"];
+    let specs = names.map(|name| with(spec(name), |s| s.priority = Priority::Low));
+    let mut rig = Rig::new(specs.into(), 350);
+    rig.offer_paged_with(&names, 500, 2, None);
+    for name in names {
+        rig.make_ready(name);
+        park(&mut rig, name);
+    }
+    rig.wait(seconds(1.0));
+    rig.input(Input::Pressure(PressureLevel::High));
+    assert_eq!(rig.states(&names), ["unloading", "unloading", "paged"]);
+    rig.wait(seconds(1.5));
+    assert_eq!(rig.state("c"), "paged", "both are still on their way");
+    rig.settle_unloads();
+    rig.wait(seconds(1.5));
+    assert_eq!(rig.states(&names), ["unloaded", "unloaded", "unloading"]);
+}

@@ -99,6 +99,17 @@ impl Scheduler {
         self.entries.iter().filter(|e| wakes(e) && !e.is_required()).count()
     }
 
+    /// Unloads under way of components that were parked when they began: such a program may read its memory again to end.
+    #[must_use]
+    pub fn n_ends_of_parked(&self) -> usize {
+        let ends = |e: &&crate::Entry| {
+            e.state() == ComponentState::Unloading { to: Rung::Gone }
+                && !e.parking().is_woken()
+                && e.parking().held().iter().next().is_some()
+        };
+        self.entries.iter().filter(ends).count()
+    }
+
     fn next_wake(&self, id: TxnId) -> Option<ComponentKey> {
         self.next_member(id, |state| state.is_queued() && state.is_alive())
     }
