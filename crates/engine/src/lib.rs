@@ -26,6 +26,7 @@ mod idle_park;
 mod input;
 mod ladder;
 mod measured;
+mod next_room;
 mod operate;
 mod pace;
 mod partial;

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use majordomo_core::{
-    ComponentKey, Confidence, EventKind, HintOutcome, HintSource, Holder, HolderKind, Moment,
-    Opinion, PreloadEnd, PressureLevel, Priority, Refusal,
+    ByteSize, ComponentKey, Confidence, EventKind, HintOutcome, HintSource, Holder, HolderKind,
+    Moment, Opinion, PreloadEnd, PressureLevel, Priority, Refusal, Rung,
 };
-use majordomo_lifecycle::{Admitted, Origin, Request, Step, Verdict, Victim};
-use majordomo_memory::{Need, Shortage};
+use majordomo_lifecycle::{Admitted, Origin, Request, Scheduler, Step, Verdict, Victim};
+use majordomo_memory::{Need, Reservation, Shortage};
 use majordomo_preloader::{Harm, Hint, HintAnswer, Proposal, Tier};
 
 use crate::Engine;
-use crate::admit::{Ask, is_present, keys_of};
+use crate::admit::{Ask, Purpose, is_present, keys_of};
 use crate::evict::keys_of_victims;
+use crate::next_room::{NextRoom, Taken};
 
 /// The result of a proposal.
 enum Attempt {
@@ -156,8 +157,11 @@ impl Engine {
         let origin = Origin::Speculation { confidence: p.confidence };
         let ask = Ask { stated: stated(p), ..Ask::new(None, origin, &closure, None) };
         let mut leased = BTreeMap::new();
+        let is_background = p.tier == Tier::Background && self.scheduler.offers_rungs();
+        let room =
+            if is_background { self.next_room(&self.missing_need(&closure), step) } else { None };
         let admitted = loop {
-            let admitted = match self.admit_preload(p, ask, &leased, step.now) {
+            let admitted = match self.admit_preload(p, ask, room.as_ref(), &leased, step.now) {
                 Ok(admitted) => admitted,
                 Err(ended) => return ended,
             };
@@ -170,11 +174,12 @@ impl Engine {
         };
         let priority = self.catalog().spec(p.key).map_or(Priority::Low, |s| s.priority);
         let deadline = step.now + self.patience(p.key);
-        let bytes = admitted.reserve.iter().map(|r| r.bytes).sum();
+        let bytes: ByteSize = admitted.reserve.iter().map(|r| r.bytes).sum();
         let displaced: Vec<_> =
             admitted.victims.iter().map(|v| (v.key, self.admission().added_wait(*v))).collect();
         let missing = keys_of(&admitted.reserve);
         let own: Duration = missing.iter().map(|k| self.scheduler.wait(*k)).sum();
+        let share_of_loads = self.share_of_loads(&missing, bytes);
         let request = Request::whole(origin, vec![p.key], priority, deadline);
         let id = self.scheduler.submit(request, step.now);
         self.record_victims(&admitted.victims, p.key, Some((ask, &missing)), step);
@@ -182,9 +187,27 @@ impl Engine {
             self.evict_one(victim, origin.eviction_cause(), Some(id), step);
         }
         self.hints.preloader_mut().on_started(p, bytes, step.now);
+        if let Some(share) = share_of_loads {
+            self.hints.preloader_mut().on_partial_load(p.key, share);
+        }
         self.hints.preloader_mut().on_displaced(p.key, own, displaced);
         self.scheduler.activate(id, admitted, step);
         Attempt::Ended(HintOutcome::Started)
+    }
+
+    /// The cost of a preload as a share of loads of all that it misses, bytes times time: less than 1 where members are woken;
+    /// none = 1.
+    fn share_of_loads(&self, missing: &[ComponentKey], bytes: ByteSize) -> Option<f64> {
+        if !missing.iter().any(|k| self.state(*k).is_parked()) {
+            return None;
+        }
+        let seconds = |wait: fn(&Scheduler, ComponentKey) -> Duration| -> f64 {
+            missing.iter().map(|k| wait(&self.scheduler, *k).as_secs_f64()).sum()
+        };
+        let all: ByteSize = missing.iter().map(|k| self.scheduler.needs(*k).load).sum();
+        let of_bytes = bytes.0 as f64 / all.0.max(1) as f64;
+        let of_time = seconds(Scheduler::wait) / seconds(Scheduler::load_time).max(1e-6);
+        Some(of_bytes.min(1.0) * of_time.min(1.0))
     }
 
     /// The admission of a preload, with leases as far as they are known.
@@ -192,6 +215,7 @@ impl Engine {
         &self,
         p: &Proposal,
         ask: Ask<'_>,
+        room: Option<&NextRoom>,
         leased: &BTreeMap<ComponentKey, u32>,
         now: Moment,
     ) -> Result<Admitted, Attempt> {
@@ -226,11 +250,20 @@ impl Engine {
         for reservation in &admitted.reserve {
             need.add_all(&reservation.need());
         }
-        // A component that is parked early, to keep memory free for the next command, is not woken into that memory.
-        if p.tier == Tier::Background && self.scheduler.offers_rungs() {
-            let mut with_likely = self.likely_need(ask.closure);
-            with_likely.add_all(&need);
-            if !self.scheduler.budget().shortage(&with_likely, None).is_none() {
+        // Memory that the next command is expected to need more is left free: what was parked early for that stays parked.
+        if let Some(room) = room {
+            let admission = self.admission();
+            let parked = |r: &Reservation| {
+                let offered = self.scheduler.entry(r.key).parking().offered().next();
+                Victim { key: r.key, to: offered.unwrap_or(Rung::Gone) }
+            };
+            let parked: Vec<_> = admitted.reserve.iter().map(parked).collect();
+            let enter = admission.time_to_enter(&parked, Purpose::Demand).as_secs_f64();
+            let taken = Taken { need: &need, closure: ask.closure, enter };
+            let added = room.added_wait(&taken, self.scheduler.budget());
+            let next = f64::from(self.forecaster.values().get(p.key).next.get());
+            let wait: Duration = admitted.reserve.iter().map(|r| self.scheduler.wait(r.key)).sum();
+            if added > next * wait.as_secs_f64() {
                 return ended(HintOutcome::NoRoom);
             }
         }

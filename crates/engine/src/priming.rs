@@ -3,8 +3,8 @@
 //!
 //! Speculation has one action, to raise a component to a rung: a preload raises it to ready, priming to the rung where it is
 //! parked. Both gain the expected wait that they save, and displace only what loses less. A component that was primed and not
-//! used rests for twice as many commands as the time before. Invariant: one component is primed at a time, and only while
-//! nothing else loads and no demand waits.
+//! used rests for twice as many commands as the time before. Invariant: one component is loaded for that at a time, and only while
+//! nothing else loads and no demand waits; the one before may still be on its way to be parked.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -111,11 +111,10 @@ impl Engine {
             // Preloads come first.
             && self.hints.expected_at(Duration::ZERO).is_none()
             && preloader.next_wakeup(now).is_none()
-            && !self.has_park_under_way()
     }
 
     /// Components that are worth a load while the machine is idle, and where each is parked: those first that save most for
-    /// each byte that is loaded.
+    /// each second of their load. Time is short on an idle machine, and memory is not.
     fn worth_priming(&self, now: Moment) -> Vec<(ComponentKey, Rung)> {
         let n_commands = self.forecaster.model().n_observed();
         let is_candidate = |key: &ComponentKey| {
@@ -140,8 +139,7 @@ impl Engine {
             };
             let gain = demand_probability(value) * saved(&to).as_secs_f64();
             if gain > LEAST_GAIN * load.as_secs_f64() {
-                let mib = self.scheduler.needs(key).load.as_mib_f64().max(1e-6);
-                found.push((gain / mib, key, to));
+                found.push((gain / load.as_secs_f64().max(1e-6), key, to));
             }
         }
         found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));

@@ -4,6 +4,7 @@
 //! hints are made from its values. Invariant: equal commands in a row teach once, as in recorded traces.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use majordomo_core::{CommandId, ComponentKey, Confidence, EventKind, HintSource, Moment, Values};
 use majordomo_lifecycle::{Effect, Step};
@@ -171,8 +172,13 @@ impl Engine {
             let value = forecaster.values().get(key);
             let missing = self.catalog().closure(&[key]).into_iter();
             let missing = missing.filter(|k| !is_present(self.state(*k)));
-            let wait = missing.map(|k| self.scheduler.wait(k)).sum();
-            let weight = self.policy.stakes(wait) * self.pace.share_before_next(wait);
+            let (wait, load) = missing
+                .fold(<[Duration; 2]>::default(), |sums, k| {
+                    [sums[0] + self.scheduler.wait(k), sums[1] + self.scheduler.load_time(k)]
+                })
+                .into();
+            // A wake saves less than a load, and costs as much less: the floor is the same for both.
+            let weight = self.policy.stakes(load) * self.pace.share_before_next(wait);
             let next = Confidence::saturating(value.next.get() * weight as f32);
             let by_text = forecaster.is_scored_by_text(key);
             let source = if by_text { HintSource::Text } else { HintSource::Sequence };

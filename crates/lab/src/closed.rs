@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use majordomo::read_config;
-use majordomo_core::{ByteSize, Config, PolicyKind};
-use majordomo_sim::replay::{ClosedLoop, ClosedShape, ClosedTally, Trace, replay_closed};
+use majordomo_core::{ByteSize, Config, EventKind, PolicyKind};
+use majordomo_sim::replay::{
+    ClosedEvent, ClosedLoop, ClosedShape, ClosedTally, RungTable, Trace, replay_closed,
+};
 
 /// Arguments of `closed`.
 #[derive(clap::Args)]
@@ -47,6 +49,12 @@ pub(crate) struct Args {
     /// Idle timeout of the row `idle`, which has no budget, in seconds
     #[arg(long, default_value_t = 20.0)]
     idle: f64,
+    /// Add rows with rungs, by the published table or by that of a file
+    #[arg(long, value_name = "TABLE", num_args = 0..=1, require_equals = true)]
+    rungs: Option<Option<PathBuf>>,
+    /// Print each change of state, with its cause, of the rows with rungs
+    #[arg(long, requires = "rungs")]
+    states: bool,
 }
 
 /// A row of the table: its name, and the settings that it runs with.
@@ -55,15 +63,36 @@ struct Row {
     policy: PolicyKind,
     preloads: bool,
     idle: bool,
+    rungs: bool,
 }
 
-const ROWS: [Row; 6] = [
-    Row { name: "lru", policy: PolicyKind::Lru, preloads: false, idle: false },
-    Row { name: "idle", policy: PolicyKind::Lru, preloads: false, idle: true },
-    Row { name: "gdsf", policy: PolicyKind::Gdsf, preloads: false, idle: false },
-    Row { name: "vrank", policy: PolicyKind::Vrank, preloads: true, idle: false },
-    Row { name: "vrank-wait", policy: PolicyKind::VrankWait, preloads: true, idle: false },
-    Row { name: "no-preloads", policy: PolicyKind::VrankWait, preloads: false, idle: false },
+const ROWS: [Row; 8] = [
+    Row { name: "lru", policy: PolicyKind::Lru, preloads: false, idle: false, rungs: false },
+    Row { name: "idle", policy: PolicyKind::Lru, preloads: false, idle: true, rungs: false },
+    Row { name: "gdsf", policy: PolicyKind::Gdsf, preloads: false, idle: false, rungs: false },
+    Row { name: "vrank", policy: PolicyKind::Vrank, preloads: true, idle: false, rungs: false },
+    Row {
+        name: "vrank-wait",
+        policy: PolicyKind::VrankWait,
+        preloads: true,
+        idle: false,
+        rungs: false,
+    },
+    Row {
+        name: "no-preloads",
+        policy: PolicyKind::VrankWait,
+        preloads: false,
+        idle: false,
+        rungs: false,
+    },
+    Row { name: "lru rungs", policy: PolicyKind::Lru, preloads: false, idle: false, rungs: true },
+    Row {
+        name: "vrank rungs",
+        policy: PolicyKind::Vrank,
+        preloads: true,
+        idle: false,
+        rungs: true,
+    },
 ];
 
 fn loops(args: &Args) -> anyhow::Result<Vec<ClosedLoop>> {
@@ -100,10 +129,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if !(args.compress > 0.0 && args.share > 0.0 && args.longest_pause >= 0.0 && args.idle > 0.0) {
         bail!("--compress, --share and --idle are above 0, and --longest-pause is at least 0");
     }
+    let table = match &args.rungs {
+        None => None,
+        Some(None) => Some(RungTable::published()),
+        Some(Some(path)) => Some(RungTable::open(path)?),
+    };
     let loops = loops(args)?;
     let total: u64 = loops[0].specs.iter().map(|s| s.memory.bytes()).sum();
     println!(
-        "{:<12} {:>8} {:>6} {:>6} {:>8} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>9}",
+        "{:<12} {:>8} {:>6} {:>6} {:>8} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>9}",
         "policy",
         "mean ms",
         "ratio",
@@ -112,6 +146,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         "p50 ms",
         "p95 ms",
         "loads",
+        "parks",
+        "wakes",
         "preload",
         "wasted",
         "harmful",
@@ -119,7 +155,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         "booked MB"
     );
     let mut lru = Vec::new();
-    for row in ROWS {
+    let rows = ROWS.into_iter().filter(|row| table.is_some() || !row.rungs);
+    for row in rows {
         let mut config = Config::default();
         config.memory.policy = row.policy;
         config.memory.estimate_margin = 1.0;
@@ -131,7 +168,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             let mut given = given.clone();
             let idle = row.idle.then(|| Duration::from_secs_f64(args.idle));
             given.specs.iter_mut().for_each(|s| s.idle_timeout = idle);
-            let tally = replay_closed(&given, config.clone(), ByteSize(budget))
+            let mut on_event = |event: &ClosedEvent<'_>| {
+                if args.states && row.rungs {
+                    print_state(event);
+                }
+            };
+            let rungs = table.as_ref().filter(|_| row.rungs);
+            let budget = ByteSize(budget);
+            let tally = replay_closed(&given, config.clone(), budget, rungs, &mut on_event)
                 .context("the configuration's components cannot be run")?;
             if lru.len() == i {
                 lru.push(tally.mean_ms());
@@ -141,7 +185,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         }
         let n = sum.waits.len() as f64;
         println!(
-            "{:<12} {:>8.0} {:>6.3} {:>6.2} {:>8.1} {:>7.0} {:>7.0} {:>7.3} {:>7.3} {:>7.3} {:>7.3} {:>7} {:>9.0}",
+            "{:<12} {:>8.0} {:>6.3} {:>6.2} {:>8.1} {:>7.0} {:>7.0} {:>7.3} {:>7.3} {:>7.3} {:>7.3} {:>7.3} {:>7.3} {:>7} {:>9.0}",
             row.name,
             sum.mean_ms(),
             ratios.iter().sum::<f64>() / ratios.len() as f64,
@@ -150,6 +194,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             sum.percentile_ms(0.5),
             sum.percentile_ms(0.95),
             sum.loads as f64 / n,
+            sum.parks as f64 / n,
+            sum.wakes as f64 / n,
             sum.preloads as f64 / n,
             sum.wasted as f64 / n,
             sum.harmful as f64 / n,
@@ -158,4 +204,20 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+fn print_state(event: &ClosedEvent<'_>) {
+    let shown = matches!(
+        event.kind,
+        EventKind::State { .. }
+            | EventKind::Observed { .. }
+            | EventKind::Granted { .. }
+            | EventKind::Overdraft { .. }
+            | EventKind::Victim { .. }
+    );
+    if shown {
+        let (at, booked) = (event.at.0 as f64 / 1e6, event.booked.as_mib_f64());
+        let text = event.kind.text(&|key| event.catalog.id(key).to_string());
+        println!("{at:9.3} {booked:5.0} MiB  {text}");
+    }
 }

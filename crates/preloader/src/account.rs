@@ -47,6 +47,8 @@ struct Open {
     /// The first demand.
     demanded: Option<Moment>,
     displaced: Option<Displaced>,
+    /// Its cost beside a load, within 0..=1.
+    share: f64,
 }
 
 /// The components that were evicted for a preload.
@@ -117,6 +119,7 @@ impl Accounts {
             ready: None,
             demanded: None,
             displaced: None,
+            share: 1.0,
         };
         self.open.insert(key, open);
         self.both(key, tier, |a| {
@@ -140,6 +143,13 @@ impl Accounts {
     pub(super) fn ready(&mut self, key: ComponentKey, now: Moment) {
         if let Some(open) = self.open.get_mut(&key) {
             open.ready.get_or_insert(now);
+        }
+    }
+
+    /// An open preload costs this share of a load.
+    pub(super) fn weigh(&mut self, key: ComponentKey, share: f64) {
+        if let Some(open) = self.open.get_mut(&key) {
+            open.share = share.clamp(0.0, 1.0);
         }
     }
 
@@ -227,17 +237,17 @@ impl Accounts {
         self.end(key, |_| PreloadEnd::Failed)
     }
 
-    /// Ends an open preload as unused; returns the source of its hint too.
+    /// Ends an open preload as unused; returns the source of its hint, and its share of a load, too.
     pub(super) fn unloaded(
         &mut self,
         key: ComponentKey,
         now: Moment,
-    ) -> Option<(PreloadEnd, HintSource)> {
-        let source = self.open.get(&key)?.source;
+    ) -> Option<(PreloadEnd, HintSource, f64)> {
+        let (source, share) = self.open.get(&key).map(|open| (open.source, open.share))?;
         let end = self.end(key, |open| PreloadEnd::Wasted {
             byte_seconds: open.size.bytes() as f64 * now.since(open.started).as_secs_f64(),
         });
-        end.map(|end| (end, source))
+        end.map(|end| (end, source, share))
     }
 
     /// Preloads that have been ready for longer than `after` without a demand.

@@ -132,7 +132,12 @@ impl Governor {
 
     /// Records a preload that was wasted after holding this many byte-seconds: the floor rises.
     pub fn wasted(&mut self, byte_seconds: f64) {
-        self.by_count += self.step;
+        self.wasted_partial(1.0, byte_seconds);
+    }
+
+    /// The same for a preload that cost this share of a load.
+    pub fn wasted_partial(&mut self, share: f64, byte_seconds: f64) {
+        self.by_count += self.step * share;
         if let Some(mean) = self.budget.mean_bytes {
             let allowed = mean.bytes() as f64 * SPAN.as_secs_f64();
             self.by_bytes += STEP * (byte_seconds / allowed.max(1.0)).min(10.0);

@@ -331,6 +331,11 @@ impl Preloader {
         self.accounts.start(proposal, size, self.n_commands, now);
     }
 
+    /// Records that a preload which was started costs this share of a load, as a wake does; waste counts by it.
+    pub fn on_partial_load(&mut self, key: ComponentKey, share: f64) {
+        self.accounts.weigh(key, share);
+    }
+
     /// Records the components that were evicted for a preload that was started, each with its load time, and the
     /// preload's own.
     pub fn on_displaced(
@@ -402,9 +407,9 @@ impl Preloader {
 
     /// Records that the component left memory, or that its load was cancelled.
     pub fn on_evicted(&mut self, key: ComponentKey, now: Moment) -> Option<PreloadEnd> {
-        let (end, source) = self.accounts.unloaded(key, now)?;
+        let (end, source, share) = self.accounts.unloaded(key, now)?;
         if let PreloadEnd::Wasted { byte_seconds } = end {
-            self.governor_mut(source).wasted(byte_seconds);
+            self.governor_mut(source).wasted_partial(share, byte_seconds);
         }
         Some(end)
     }

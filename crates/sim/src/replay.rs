@@ -20,7 +20,9 @@ mod trace;
 mod vrank;
 
 pub use budget::ReplayBudget;
-pub use closed::{ClosedCommand, ClosedLoop, ClosedShape, ClosedTally, NOTICED, replay_closed};
+pub use closed::{
+    ClosedCommand, ClosedEvent, ClosedLoop, ClosedShape, ClosedTally, NOTICED, replay_closed,
+};
 pub use cold::{replay_one, replay_trace};
 pub use item::ItemCost;
 pub use name::{EnginePolicy, PolicyName, UnknownPolicy};

@@ -15,6 +15,10 @@ use majordomo_memory::{Need, Point, RungOfUse, Shortage, lower_hull};
 
 use super::Admission;
 
+/// Where the value of a component is not known, its unload loses at least so many times as much for each byte as its park:
+/// as much as makes a difference in the order of victims.
+const LOSS_OF_UNLOAD: f64 = 2.0;
+
 /// Why memory is freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -106,8 +110,9 @@ impl Admission<'_> {
             let deepest = deepest.filter(|i| points[*i].freed.0 > 0);
             if let Some(park) = deepest.map(|i| points[i]) {
                 // The unload comes after the park, whatever it is thought to lose.
-                let per_byte = park.loss / park.freed.0 as f64;
-                points[last].loss = points[last].loss.max(per_byte * points[last].freed.0 as f64);
+                let per_byte = LOSS_OF_UNLOAD * park.loss / park.freed.0 as f64;
+                let further = points[last].freed.saturating_sub(park.freed).0 as f64;
+                points[last].loss = points[last].loss.max(park.loss + per_byte * further);
             }
             deepest.into_iter().chain([last]).collect()
         } else {

@@ -57,6 +57,62 @@ fn likely_need_is_kept_free_by_parks_in_the_background() {
     assert_eq!(rig.answered(waiter), "granted");
 }
 
+fn offer_entered_in(rig: &mut Rig, enter: f64) {
+    let figures = RungFigures {
+        stays: 0.1,
+        swapped: 0.9,
+        enter: seconds(enter),
+        wake: seconds(0.2),
+        ..RungFigures::default()
+    };
+    let offer = |key: ComponentKey| RungOffer { key, rung: Rung::Paged, figures };
+    let rungs = rig.engine.catalog().keys().map(offer).collect();
+    let swap = ByteSize::mib(2000);
+    rig.input(Input::Offers(Offers { swap, wake_lanes: 4, rungs, ..Offers::default() }));
+}
+
+/// The same, but after `a` every other command uses `x`.
+fn rig_where_x_is_next() -> Rig {
+    let mut rig = rig(|_| {});
+    rig.input(Input::Offers(Offers::default()));
+    for next in NEXT {
+        observe(&mut rig, "a");
+        observe(&mut rig, "x");
+        observe(&mut rig, "a");
+        observe(&mut rig, next);
+    }
+    rig
+}
+
+#[test]
+fn component_is_parked_early_only_where_the_next_command_waits_less_for_that() {
+    for (enter, want) in [(0.05, "ready"), (2.0, "parking")] {
+        let mut rig = rig_where_x_is_next();
+        offer_entered_in(&mut rig, enter);
+        observe(&mut rig, "a");
+        assert_eq!(rig.state("x"), want, "a park takes {enter} s, a wake 0.2 s");
+    }
+}
+
+#[test]
+fn background_preload_takes_free_memory_only_where_the_next_command_waits_less_for_that() {
+    for (enter, want) in [(0.05, "waking"), (2.0, "paged")] {
+        let mut rig = rig_where_x_is_next();
+        offer_entered_in(&mut rig, enter);
+        rig.operator("x", majordomo_engine::OperatorAction::Park);
+        rig.wait(seconds(enter));
+        rig.parked("x");
+        let confidence = majordomo_core::Confidence::ONE;
+        let (key, tier) = (rig.key("x"), majordomo_core::HintTier::Background);
+        let source = majordomo_core::HintSource::Application;
+        observe(&mut rig, "a");
+        rig.input(Input::Hint { key, confidence, tier, source });
+        rig.input(Input::Calm(true));
+        rig.wait(seconds(0.01));
+        assert_eq!(rig.state("x"), want, "a park takes {enter} s, a wake 0.2 s");
+    }
+}
+
 #[test]
 fn nothing_is_parked_early_while_a_demand_loads_or_where_speculation_is_off() {
     let mut busy = rig(|_| {});
@@ -72,17 +128,7 @@ fn nothing_is_parked_early_while_a_demand_loads_or_where_speculation_is_off() {
 fn demand_waits_for_a_park_only_if_its_other_victims_lose_more() {
     for (enter, waits) in [(0.01, true), (100.0, false)] {
         let mut rig = rig(|_| {});
-        let figures = RungFigures {
-            stays: 0.1,
-            swapped: 0.9,
-            enter: seconds(enter),
-            wake: seconds(0.2),
-            ..RungFigures::default()
-        };
-        let offer = |key: ComponentKey| RungOffer { key, rung: Rung::Paged, figures };
-        let rungs = rig.engine.catalog().keys().map(offer).collect();
-        let swap = ByteSize::mib(2000);
-        rig.input(Input::Offers(Offers { swap, wake_lanes: 4, rungs, ..Offers::default() }));
+        offer_entered_in(&mut rig, enter);
         observe(&mut rig, "a");
         assert_eq!(rig.state("x"), "parking");
         rig.demand(&["c07"]);
@@ -135,4 +181,30 @@ fn component_just_loaded_for_a_demand_is_not_parked_early() {
     let mut rig = rig(|c| c.memory.min_residency = seconds(60.0));
     observe(&mut rig, "a");
     assert_eq!(rig.state("x"), "ready");
+}
+
+#[test]
+fn floor_of_speculation_is_the_same_for_a_wake_and_for_the_load_that_it_stands_for() {
+    let names: Vec<_> = ["a", "x"].into_iter().chain(NEXT).collect();
+    let specs = names.iter().map(|n| with(spec(n), |s| s.load_time = seconds(1.0)));
+    let mut rig = Rig::new(specs.collect(), 2000);
+    rig.offer_paged(&names, 2000);
+    rig.input(Input::Calm(false));
+    rig.make_ready("x");
+    rig.used("x");
+    rig.operator("x", majordomo_engine::OperatorAction::Park);
+    rig.parked("x");
+    let mut number = 5u64;
+    for _ in 0..200 {
+        observe(&mut rig, "a");
+        number = number * 48_271 % 2_147_483_647;
+        let is_x = number.is_multiple_of(4);
+        observe(&mut rig, if is_x { "x" } else { NEXT[(number / 7 % 12) as usize] });
+    }
+    observe(&mut rig, "a");
+    let next = f64::from(rig.engine.values().get(rig.key("x")).next.get());
+    let floor = f64::from(rig.engine.preloader().floor().get());
+    assert!(floor < next && next * 0.25 < floor, "{floor} {next}");
+    rig.wait(seconds(0.2));
+    assert_eq!(rig.state("x"), "waking", "a wake takes a fifth of its load");
 }

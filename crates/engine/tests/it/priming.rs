@@ -34,7 +34,11 @@ fn idle_machine_loads_likely_components_one_at_a_time_and_parks_them() {
     begin(&mut rig);
     assert_eq!(rig.states(&["b", "c"]), ["loading", "unloaded"]);
     rig.loaded("b");
-    assert_eq!(rig.states(&["b", "c"]), ["parking", "unloaded"]);
+    assert_eq!(
+        rig.states(&["b", "c"]),
+        ["parking", "loading"],
+        "a park leaves the processors free"
+    );
     rig.parked("b");
     assert_eq!(rig.states(&["b", "c"]), ["paged", "loading"]);
     rig.loaded("c");
@@ -44,6 +48,22 @@ fn idle_machine_loads_likely_components_one_at_a_time_and_parks_them() {
     assert_eq!(rig.state("b"), "waking");
     rig.woken("b");
     assert_eq!(rig.answered(waiter), "granted");
+}
+
+#[test]
+fn component_that_saves_more_for_each_second_of_its_load_is_primed_first() {
+    let specs = [("a", 100, 1.0), ("b", 10, 1.0), ("c", 200, 4.0)].map(|(name, mib, load)| {
+        with(spec(name), |s| (s.memory, s.load_time) = (ByteSize::mib(mib), seconds(load)))
+    });
+    let mut rig = Rig::with_pools(specs.to_vec(), Vec::new(), 500, config());
+    rig.offer_paged(&["a", "b", "c"], 2000);
+    rig.input(Input::Start);
+    rig.settle();
+    rig.make_ready("a");
+    rig.wait(seconds(5.0));
+    begin(&mut rig);
+    // The wakes take 0.2 s each.
+    assert_eq!(rig.states(&["b", "c"]), ["unloaded", "loading"]);
 }
 
 #[test]

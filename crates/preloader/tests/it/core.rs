@@ -497,3 +497,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn wasted_preload_raises_the_floor_by_its_share_of_a_load() {
+    let floor = |share: Option<f64>| {
+        let (p, account) = account(|p| {
+            if let Some(share) = share {
+                p.on_partial_load(ComponentKey(1), share);
+            }
+            p.on_evicted(ComponentKey(1), at(900));
+        });
+        assert_eq!(account.wasted, 1, "whatever it cost");
+        f64::from(p.floor().get())
+    };
+    let lowest = f64::from(preloader().floor().get());
+    let [whole, part, none] = [None, Some(0.25), Some(0.0)].map(floor);
+    assert!((none - lowest).abs() < 1e-6 && part > none && whole > part, "{none} {part} {whole}");
+    let steps = |floor: f64| (floor / lowest).ln();
+    assert!((steps(part) - 0.25 * steps(whole)).abs() < 1e-3, "{part} {whole}");
+}

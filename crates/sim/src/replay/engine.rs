@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::{
-    Cause, ComponentId, ComponentKey, ComponentState, Config, HintTier, IdleTrimWhen,
-    IncarnationId, Moment, OpId, PolicyKind, Rung, StepId, WaiterId, WallSeconds,
+    ByteSize, Cause, ComponentId, ComponentKey, ComponentState, Config, HintTier, IdleTrimWhen,
+    IncarnationId, Moment, OpId, PolicyKind, StepId, WaiterId, WallSeconds,
 };
 use majordomo_engine::{
-    Cells, CloseAnswer, Effect, Engine, Input, LoadReport, Need, Offers, ParkReport, RungFigures,
-    RungOffer, Usage, WakeReport,
+    Cells, CloseAnswer, Effect, Engine, Footprints, Input, LoadReport, Need, Offers, ParkReport,
+    Sample, Usage, WakeReport,
 };
 use majordomo_registry::{Catalog, ComponentSpec, LoaderSpec, OnAbandon};
 
@@ -213,7 +213,10 @@ impl<'a> EngineReplay<'a> {
             }
             Effect::Grant { waiter, keys, .. } => {
                 let since = self.waiting.remove(&waiter).map_or(self.now, |w| w.1);
-                inputs.extend(keys.into_iter().filter_map(|key| self.usage(key, since)));
+                for key in keys {
+                    inputs.extend(self.usage(key, since));
+                    inputs.extend(self.sample(key));
+                }
             }
             Effect::Refuse { waiter, .. } => {
                 // An item too large for the budget counts as used and is not kept.
@@ -251,24 +254,32 @@ impl<'a> EngineReplay<'a> {
                 held.add(Need::SWAP, size.scaled(1.0 - stays));
                 Input::Parked { id, step, result: Ok(ParkReport { held, ..ParkReport::default() }) }
             }
-            Work::Wake(step) => Input::Woken { id, step, result: Ok(WakeReport::default()) },
+            Work::Wake(step) => {
+                let size = self.budget.size_of(self.cost(id.key));
+                let swap = size.scaled(1.0 - self.rungs.map_or(1.0, RungTable::stays));
+                Input::Woken { id, step, result: Ok(WakeReport { measured: None, swap }) }
+            }
         }
+    }
+
+    /// The memory of an item in use: one that was woken has what its use touches.
+    fn sample(&self, key: ComponentKey) -> Option<Input> {
+        let rungs = self.rungs?;
+        let id = IncarnationId { key, op: self.cells.0[key.index()].op? };
+        let is_woken = self.engine.scheduler().entry(key).parking().is_woken();
+        let has = if is_woken { rungs.has_when_woken() } else { 1.0 };
+        let size = self.budget.size_of(self.cost(key));
+        let in_swap = if is_woken { 1.0 - rungs.stays() } else { 0.0 };
+        let sample = Sample { bytes: size.scaled(has), swap: Some(size.scaled(in_swap)) };
+        let none = ByteSize::ZERO;
+        let own = vec![(id, sample)];
+        Some(Input::Footprints(Footprints { own, external: none, unreturned: none }))
     }
 
     /// The rungs on offer.
     fn offers(&self) -> Option<Offers> {
         let rungs = self.rungs?;
-        let offer = |key: &ComponentKey| {
-            let cost = self.cost(*key);
-            let figures = RungFigures {
-                stays: rungs.stays(),
-                swapped: 1.0 - rungs.stays(),
-                enter: rungs.enter(cost),
-                wake: rungs.wake(cost),
-                ..RungFigures::default()
-            };
-            RungOffer { key: *key, rung: Rung::Paged, figures }
-        };
+        let offer = |key: &ComponentKey| rungs.offer(*key, self.cost(*key));
         let swap = self.budget.bytes_of_mb(rungs.swap_mb());
         let wake_lanes = rungs.wake_lanes();
         let rungs = self.keys.iter().map(offer).collect();
@@ -338,6 +349,9 @@ impl<'a> EngineReplay<'a> {
                 self.cells.0[x.index()].leases += 1;
                 if let Some(usage) = self.usage(x, self.now) {
                     self.feed(usage);
+                }
+                if let Some(sample) = self.sample(x) {
+                    self.feed(sample);
                 }
                 return;
             }

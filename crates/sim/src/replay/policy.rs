@@ -11,6 +11,8 @@ use super::rungs::RungTable;
 /// An item in memory, ready or loading.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resident {
+    /// Its bytes in memory: fewer than its size when it was woken.
+    pub(super) bytes: ByteSize,
     pub(super) ready_us: u64,
     pub(super) last_use: Moment,
     pub(super) uses: u64,

@@ -75,6 +75,17 @@ impl<'a> Replay<'a> {
         self.user.costs[key.index()].load_time
     }
 
+    /// Bytes that a resident item has in memory, or that one has which is loaded or woken now.
+    fn bytes(&self, key: ComponentKey) -> ByteSize {
+        let size = self.sizes[key.index()];
+        let woken = |rungs: &RungTable| size.scaled(rungs.has_when_woken());
+        match self.resident[key.index()] {
+            Some(r) => r.bytes,
+            None if self.parked[key.index()] => self.rungs.map_or(size, woken),
+            None => size,
+        }
+    }
+
     /// Bytes of an item that stay in memory when it is parked.
     fn held(&self, key: ComponentKey) -> u64 {
         self.rungs.map_or(0, |rungs| self.sizes[key.index()].scaled(rungs.stays()).0)
@@ -107,7 +118,7 @@ impl<'a> Replay<'a> {
             Some(Candidate {
                 key,
                 priority: Priority::Medium,
-                size: self.sizes[i],
+                size: r.bytes,
                 worth: policy.worth(key, self.view(0).wait_if_evicted(key)),
                 last_use: r.last_use,
                 uses: r.uses,
@@ -141,7 +152,7 @@ impl<'a> Replay<'a> {
             victims.push((r.key, Way::Park));
             let held = self.held(r.key);
             swapped += self.sizes[r.key.index()].0 - held;
-            free += self.sizes[r.key.index()].0 - held;
+            free += self.bytes(r.key).0 - held;
             if free >= need.0 {
                 return Some(victims);
             }
@@ -154,7 +165,7 @@ impl<'a> Replay<'a> {
         for key in parked.chain(ranked.iter().map(|r| r.key)) {
             let before = victims.iter().position(|v| v.0 == key);
             let is_parked = self.parked[key.index()] || before.is_some();
-            free += if is_parked { self.held(key) } else { self.sizes[key.index()].0 };
+            free += if is_parked { self.held(key) } else { self.bytes(key).0 };
             match before {
                 Some(at) => victims[at].1 = Way::Unload,
                 None => victims.push((key, Way::Unload)),
@@ -215,7 +226,7 @@ impl<'a> Replay<'a> {
         evicted: bool,
     ) {
         let Some(r) = self.resident[key.index()].take() else { return };
-        self.used -= self.sizes[key.index()].0;
+        self.used -= r.bytes.0;
         self.tally.wasted += u64::from(r.unused_preload);
         if self.in_flight == Some(key) && r.ready_us > self.clock_us {
             self.loader_free_us = self.clock_us;
@@ -232,7 +243,7 @@ impl<'a> Replay<'a> {
         (at, room_in): (Moment, Duration),
         speculative: bool,
     ) -> u64 {
-        let size = self.sizes[key.index()];
+        let (size, bytes) = (self.sizes[key.index()], self.bytes(key));
         let load_time = self.load_time(key);
         let wait = self.view(0).wait(key);
         if self.unpark(key) {
@@ -240,10 +251,10 @@ impl<'a> Replay<'a> {
         } else {
             self.tally.loaded += self.budget.figure(size.0);
         }
-        self.used += size.0;
+        self.used += bytes.0;
         let ready_us = self.clock_us + (room_in + wait).as_micros() as u64;
         self.resident[key.index()] =
-            Some(Resident { ready_us, last_use: at, uses: 0, unused_preload: speculative });
+            Some(Resident { ready_us, last_use: at, uses: 0, unused_preload: speculative, bytes });
         let saved = load_time.saturating_sub(wait);
         // The policies of a replay know no rungs, nor waits for parks.
         let parks = Duration::ZERO;
@@ -287,7 +298,7 @@ impl<'a> Replay<'a> {
         let now = Moment(self.clock_us);
         let spared = [self.current, self.in_flight];
         let spared_with_own = [spared[0], spared[1], Some(key)];
-        let need = size.saturating_sub(self.held_now(key));
+        let need = self.bytes(key).saturating_sub(self.held_now(key));
         let Some(victims) = self.victims(policy, need, &spared_with_own, now) else { return };
         let keys: Vec<_> = victims.iter().map(|v| v.0).collect();
         if !policy.admits(key, &keys, &self.view(index)) {
@@ -357,7 +368,7 @@ impl<'a> Replay<'a> {
                 self.current = None;
             }
             None => {
-                let need = size.saturating_sub(self.held_now(x));
+                let need = self.bytes(x).saturating_sub(self.held_now(x));
                 let victims = self
                     .victims(policy, need, &[Some(x), None], at)
                     .expect("an item within the budget fits once every other item is evicted");

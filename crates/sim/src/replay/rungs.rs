@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use majordomo_core::quoted_start;
+use majordomo_core::{ComponentKey, Rung, quoted_start};
+use majordomo_engine::{RungFigures, RungOffer};
 
 use super::item::ItemCost;
 
@@ -31,6 +32,7 @@ impl Rate {
 #[derive(Clone, Debug, PartialEq)]
 pub struct RungTable {
     stays: f64,
+    touched: f64,
     enter: Rate,
     wake: Rate,
     swap_mb: f64,
@@ -70,8 +72,9 @@ struct Key {
     most: f64,
 }
 
-const KEYS: [Key; 7] = [
+const KEYS: [Key; 8] = [
     Key { name: "stays", least: 0.0, most: 1.0 },
+    Key { name: "touched", least: 0.0, most: 1.0 },
     Key { name: "enter_ms", least: 0.0, most: 600_000.0 },
     Key { name: "enter_mb_per_s", least: 0.001, most: 1e9 },
     Key { name: "wake_ms", least: 0.0, most: 600_000.0 },
@@ -140,9 +143,11 @@ impl RungTable {
         for (value, (found, key)) in values.iter_mut().zip(found.iter().zip(KEYS)) {
             *value = found.ok_or(RungTableError::Missing(key.name))?;
         }
-        let [stays, enter_ms, enter_rate, wake_ms, wake_rate, swap_mb, wake_lanes] = values;
+        let [stays, touched, enter_ms, enter_rate, wake_ms, wake_rate, swap_mb, wake_lanes] =
+            values;
         Ok(Self {
             stays,
+            touched,
             enter: Rate { fixed_ms: enter_ms, mb_per_s: enter_rate },
             wake: Rate { fixed_ms: wake_ms, mb_per_s: wake_rate },
             swap_mb,
@@ -150,9 +155,26 @@ impl RungTable {
         })
     }
 
+    /// The one rung of the table, with figures for an item of this cost.
+    pub(super) fn offer(&self, key: ComponentKey, item: &ItemCost) -> RungOffer {
+        let figures = RungFigures {
+            stays: self.stays,
+            swapped: 1.0 - self.stays,
+            enter: self.enter(item),
+            wake: self.wake(item),
+            ..RungFigures::default()
+        };
+        RungOffer { key, rung: Rung::Paged, figures }
+    }
+
     /// Share of a parked item's memory that stays.
     pub(super) fn stays(&self) -> f64 {
         self.stays
+    }
+
+    /// Share of a woken item's memory that is in memory again.
+    pub(super) fn has_when_woken(&self) -> f64 {
+        self.stays + (1.0 - self.stays) * self.touched
     }
 
     /// How long an item takes until it is parked.
@@ -192,6 +214,10 @@ mod tests {
         let near = |time: Duration, want: f64| (time.as_secs_f64() - want).abs() < 0.005;
         assert!(near(table.enter(&item), 0.2) && near(table.wake(&item), 0.136), "{table:?}");
         assert!(table.saves(&item));
+        assert!(
+            (table.has_when_woken() - 0.466).abs() < 1e-9,
+            "two fifths of what is in swap come back"
+        );
         assert!(!table.saves(&ItemCost { load_time: Duration::from_millis(100), ..item }));
     }
 
@@ -203,8 +229,8 @@ mod tests {
                 assert!(error.contains(part), "{error:?} does not contain {part:?}");
             }
         };
-        check(|t| t.replace("stays = 0.11", "stays 0.11"), &["line 11", "key = number"]);
-        check(|t| t.replace("stays = 0.11", "stays = 1.5"), &["line 11", "1.5", "within 0 and 1"]);
+        check(|t| t.replace("stays = 0.11", "stays 0.11"), &["line 12", "key = number"]);
+        check(|t| t.replace("stays = 0.11", "stays = 1.5"), &["line 12", "1.5", "within 0 and 1"]);
         check(|t| t.replace("wake_ms = 60", "wake_ms = x"), &["wake_ms", "\"x\"", "number"]);
         check(|t| t.replace("wake_ms = 60", "wake_ms = NaN"), &["wake_ms is NaN"]);
         check(|t| t.replace("wake_ms", "wakes"), &["\"wakes\"", "choose from", "enter_ms"]);

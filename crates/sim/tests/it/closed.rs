@@ -6,7 +6,8 @@ use std::time::Duration;
 use majordomo_core::{ByteSize, Config, PolicyKind};
 use majordomo_registry::ComponentSpec;
 use majordomo_sim::replay::{
-    ClosedCommand, ClosedLoop, ClosedShape, ClosedTally, Trace, replay_closed,
+    ClosedCommand, ClosedEvent, ClosedLoop, ClosedShape, ClosedTally, RungTable, Trace,
+    replay_closed,
 };
 
 fn specs(rows: &[(u64, u64)]) -> Vec<ComponentSpec> {
@@ -23,7 +24,7 @@ fn run(given: &ClosedLoop, policy: PolicyKind, preloads: bool, mib: u64) -> Clos
     config.memory.policy = policy;
     config.memory.estimate_margin = 1.0;
     config.speculation.enabled = preloads;
-    replay_closed(given, config, ByteSize::mib(mib)).expect("plain components")
+    replay_closed(given, config, ByteSize::mib(mib), None, &mut |_| {}).expect("plain components")
 }
 
 #[test]
@@ -60,23 +61,25 @@ fn routine() -> Trace {
     Trace::read(Path::new("routine.tsv"), lines.as_bytes()).expect("a made trace")
 }
 
+/// MiB and milliseconds of a load.
+const ASSISTANT: [(u64, u64); 12] = [
+    (170, 2562),
+    (203, 1342),
+    (103, 715),
+    (179, 960),
+    (160, 783),
+    (57, 394),
+    (197, 1471),
+    (136, 2078),
+    (14, 166),
+    (95, 608),
+    (383, 297),
+    (6, 21),
+];
+
 #[test]
 fn default_policy_waits_less_than_lru_in_every_order_of_components() {
-    let rows = [
-        (170, 2562),
-        (203, 1342),
-        (103, 715),
-        (179, 960),
-        (160, 783),
-        (57, 394),
-        (197, 1471),
-        (136, 2078),
-        (14, 166),
-        (95, 608),
-        (383, 297),
-        (6, 21),
-    ];
-    let (trace, specs) = (routine(), specs(&rows));
+    let (trace, specs) = (routine(), specs(&ASSISTANT));
     let usage = Duration::from_millis(300);
     for order in 0..6 {
         let shape = ClosedShape {
@@ -110,10 +113,38 @@ fn history_of_a_closed_loop_begins_no_load() {
     let mut config = Config::default();
     config.memory.estimate_margin = 1.0;
     config.speculation.delay = Duration::ZERO;
-    let tally =
-        |n| replay_closed(&given(n), config.clone(), ByteSize::mib(100)).expect("plain components");
+    let tally = |n| {
+        replay_closed(&given(n), config.clone(), ByteSize::mib(100), None, &mut |_| {})
+            .expect("plain components")
+    };
     assert_eq!(tally(0).preloads, 0);
     let measured = tally(30);
     assert_eq!(measured.refused, 0);
     assert!(measured.preloads > 0, "settings hold from the first measured command on");
+}
+
+#[test]
+fn rungs_halve_the_waits_of_a_closed_loop_and_wake_what_they_park() {
+    let (trace, specs, rungs) = (routine(), specs(&ASSISTANT), RungTable::published());
+    let shape = ClosedShape {
+        compress: 15.0,
+        longest_pause: Duration::from_secs(8),
+        commands: [300, 200],
+        order: 1,
+    };
+    let usage = Duration::from_millis(300);
+    let given = ClosedLoop::of_user(&trace.users[0], &specs, usage, &shape).expect("it is long");
+    let mut records = 0;
+    let mut with = |rungs| {
+        let mut config = Config::default();
+        config.memory.estimate_margin = 1.0;
+        let count = &mut |_: &ClosedEvent<'_>| records += 1;
+        replay_closed(&given, config, ByteSize::mib(681), rungs, count).expect("plain components")
+    };
+    let (without, with) = (with(None), with(Some(&rungs)));
+    assert_eq!((without.parks, without.wakes, with.refused), (0, 0, 0));
+    assert!(with.parks >= with.wakes && with.wakes > 20, "{} {}", with.parks, with.wakes);
+    let ratio = with.mean_ms() / without.mean_ms();
+    assert!(ratio < 0.6, "{ratio:.2} of the wait without rungs");
+    assert!(records > 400, "each command is granted and observed");
 }

@@ -373,9 +373,9 @@ fn full_engine_agrees_with_its_policy() {
     }
 }
 
-/// A round of six items of 100 MB each, of which three fit, without rungs and with them.
-fn round_of_six(load_ms: u64, policy: PolicyName, rungs: &RungTable) -> [Tally; 2] {
-    let mut trace = trace_of(&round_robin(6, 120), 60);
+/// A round of twelve items of 100 MB each, of which three fit, or seven that were woken, without rungs and with them.
+fn round_of_twelve(load_ms: u64, policy: PolicyName, rungs: &RungTable) -> [Tally; 2] {
+    let mut trace = trace_of(&round_robin(12, 240), 60);
     let load_time = std::time::Duration::from_millis(load_ms);
     for user in &mut trace.users {
         user.costs.fill(ItemCost { size_mb: 100.0, load_time });
@@ -393,11 +393,11 @@ const PARKING: [PolicyName; 2] = [PolicyName::Lru, PolicyName::Engine(EnginePoli
 
 #[test]
 fn victims_are_parked_and_later_woken_where_a_table_of_rungs_is_given() {
-    let [two, rungs] = round_of_six(1000, PolicyName::Lru, &RungTable::published());
-    assert_eq!((two.parks, two.wakes, two.wait_us), (0, 0, 120_000_000), "every use is a load");
+    let [two, rungs] = round_of_twelve(1000, PolicyName::Lru, &RungTable::published());
+    assert_eq!((two.parks, two.wakes, two.wait_us), (0, 0, 240_000_000), "every use is a load");
     assert!(rungs.parks > 100 && rungs.wakes > 100, "{rungs:?}");
     assert!(rungs.wait_us < two.wait_us / 2 && rungs.loaded < two.loaded / 10.0, "{rungs:?}");
-    let [two, rungs] = round_of_six(1000, PARKING[1], &RungTable::published());
+    let [two, rungs] = round_of_twelve(1000, PARKING[1], &RungTable::published());
     assert_eq!((two.parks, two.wakes), (0, 0));
     assert!(rungs.parks > 0 && rungs.wakes > 0 && rungs.wait_us <= two.wait_us, "{rungs:?}");
 }
@@ -405,19 +405,19 @@ fn victims_are_parked_and_later_woken_where_a_table_of_rungs_is_given() {
 #[test]
 fn item_whose_wake_takes_as_long_as_its_load_is_never_parked() {
     for policy in PARKING {
-        let [_, rungs] = round_of_six(100, policy, &RungTable::published());
+        let [_, rungs] = round_of_twelve(100, policy, &RungTable::published());
         assert_eq!((rungs.parks, rungs.wakes), (0, 0), "{policy}");
     }
 }
 
 #[test]
 fn nothing_is_parked_without_room_in_swap() {
-    let text = "stays = 0.1\nenter_ms = 1\nenter_mb_per_s = 1000\nwake_ms = 1\n\
+    let text = "stays = 0.1\ntouched = 0.4\nenter_ms = 1\nenter_mb_per_s = 1000\nwake_ms = 1\n\
                 wake_mb_per_s = 1000\nswap_mb = 0\nwake_lanes = 2\n";
     let table = RungTable::parse(text).unwrap();
-    let [two, rungs] = round_of_six(1000, PolicyName::Lru, &table);
+    let [two, rungs] = round_of_twelve(1000, PolicyName::Lru, &table);
     assert_eq!(rungs, two);
-    let [_, rungs] = round_of_six(1000, PARKING[1], &table);
+    let [_, rungs] = round_of_twelve(1000, PARKING[1], &table);
     assert_eq!((rungs.parks, rungs.wakes), (0, 0));
 }
 
