@@ -3,6 +3,8 @@
 //! A component is paged out or sleeps, by its number. Invariant: a report comes while the incarnation exists, and its
 //! bytes lie around those that were offered.
 
+use std::time::Duration;
+
 use majordomo_core::{ByteSize, ComponentKey, IncarnationId, Rung, StepId};
 use majordomo_engine::{
     Input, Need, Offers, ParkReport, PersistedRung, RungFigures, RungOffer, WakeReport,
@@ -161,6 +163,7 @@ impl World<'_> {
             _ => return broken(4, format!("{key} is woken while it is {:?}", r.stage)),
         }
         let took = figures.wake.mul_f64(0.3 + 1.2 * rng.unit());
+        self.deliver_late_messages(id, took / 2);
         let ends = |end| Event::StepEnd { id, step, end };
         match fault {
             None => self.after(took, ends(StepEnd::Done)),
@@ -176,6 +179,18 @@ impl World<'_> {
             Some(WakeFault::Dies) => self.after(took / 2, Event::Exit { id }),
         }
         Ok(())
+    }
+
+    /// Messages of the time before a park that arrive only while the component is woken: each seldom.
+    fn deliver_late_messages(&mut self, id: IncarnationId, wait: Duration) {
+        let mut rng = self.rng_of(22, id.key);
+        let late = match rng.below(150) {
+            0 => Input::Released { id },
+            1 => Input::Health { id, result: Ok(()) },
+            2 => Input::Health { id, result: Err("timed out".to_owned()) },
+            _ => return,
+        };
+        self.after(wait, Event::Deliver(late));
     }
 
     pub(super) fn count_fault(&mut self, fault: &'static str) {
