@@ -24,7 +24,7 @@ use crate::assistant::interrupt::Interrupt;
 use crate::assistant::processes::Processes;
 use crate::assistant::rungs::{Rungs, median};
 use crate::assistant::server::{Place, Server, TemporaryFile};
-use deaths::{Follower, Seen};
+use deaths::Seen;
 use driver::{Driver, Tally};
 use growth::{Growth, Levels, growth};
 
@@ -277,7 +277,7 @@ async fn drive(
     means: Option<String>,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Outcome> {
-    let follower = Follower::start(server.address.clone()).await?;
+    let follower = deaths::follow(server.address.clone()).await?;
     let client = majordomo_server::Client::new(server.address.clone());
     let mut driver = Driver::new(client, usize::from(args.mib), args.seed);
     let mut processes = Processes::new(server.pid);

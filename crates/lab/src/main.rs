@@ -8,6 +8,7 @@ mod assistant;
 mod closed;
 mod cold_start;
 mod cycles;
+mod follower;
 mod footprint;
 mod hog;
 mod intents;

@@ -5,18 +5,17 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{LineWriter, Write as _};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
+use majordomo_server::Address;
 use majordomo_server::client::Streamed;
 use majordomo_server::wire::Event;
-use majordomo_server::{Address, Client};
 use serde::Serialize;
-use tokio::task::JoinHandle;
 
 use super::clock;
 use super::record::Tally;
 use super::rungs::Rungs;
+use crate::follower::Follower;
 
 /// The changes of state that concern a wait, by component.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -112,51 +111,22 @@ struct Kept<'a> {
     event: &'a Event,
 }
 
-/// Follows a server until it is dropped.
-#[derive(Debug)]
-pub(super) struct Follower {
-    seen: Arc<Mutex<Seen>>,
-    task: JoinHandle<()>,
-}
-
-impl Follower {
-    /// Each event is also written to a file, a line of JSON each.
-    pub(super) async fn start(address: Address, kept: &Path) -> anyhow::Result<Self> {
-        let kept =
-            File::create(kept).with_context(|| format!("{} cannot be written", kept.display()))?;
-        let mut kept = LineWriter::new(kept);
-        let mut events = Client::new(address).follow_events(None).await?;
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let shared = Arc::clone(&seen);
-        let task = tokio::spawn(async move {
-            // The stream ends with the server.
-            while let Ok(Some(next)) = events.next().await {
-                let now_ms = clock::seconds() * 1e3;
-                let mut seen = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                match next {
-                    Streamed::Next(event, _) => {
-                        seen.take(&event, now_ms);
-                        // They explain a wait; the figures do without.
-                        let line = serde_json::to_string(&Kept { now_ms, event: &event });
-                        let _ = line.map(|line| writeln!(kept, "{line}"));
-                    }
-                    Streamed::Gap(gap) => seen.tally.missed += gap.missed.unwrap_or(1),
-                }
-            }
-        });
-        Ok(Self { seen, task })
-    }
-
-    pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
-        // Counters are whole whatever panicked.
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+/// Follows the server of a day. Each event is also written to a file, a line of JSON each.
+pub(super) async fn follow(address: Address, kept: &Path) -> anyhow::Result<Follower<Seen>> {
+    let kept =
+        File::create(kept).with_context(|| format!("{} cannot be written", kept.display()))?;
+    let mut kept = LineWriter::new(kept);
+    let take = move |seen: &mut Seen, next| match next {
+        Streamed::Next(event, _) => {
+            let now_ms = clock::seconds() * 1e3;
+            seen.take(&event, now_ms);
+            // They explain a wait; the figures do without.
+            let line = serde_json::to_string(&Kept { now_ms, event: &event });
+            let _ = line.map(|line| writeln!(kept, "{line}"));
+        }
+        Streamed::Gap(gap) => seen.tally.missed += gap.missed.unwrap_or(1),
+    };
+    Follower::start(address, take).await
 }
 
 #[cfg(test)]

@@ -17,12 +17,13 @@ use majordomo_sim::Rng;
 
 use super::ask::{self, Asked};
 use super::clock;
-use super::events::Follower;
+use super::events::Seen;
 use super::folder::Folder;
 use super::pause::Pause;
 use super::played::Played;
 use super::questions::Question;
 use super::steps::UseStep;
+use crate::follower::Follower;
 
 /// How the client names itself.
 const TAG: &str = "assistant-day";
@@ -110,7 +111,7 @@ fn cut(text: &str) -> String {
 /// The client of a day.
 pub(super) struct Player<'a> {
     pub(super) client: &'a Client,
-    pub(super) follower: &'a Follower,
+    pub(super) follower: &'a Follower<Seen>,
     pub(super) folder: &'a Folder,
 }
 

@@ -16,7 +16,7 @@ use majordomo_server::wire::Figure;
 use super::ask::{self, Asked};
 use super::calibrate::named;
 use super::clock;
-use super::events::Follower;
+use super::events;
 use super::figures::Figures;
 use super::folder::Folder;
 use super::idle_clock::IdleClock;
@@ -199,7 +199,7 @@ impl Bench {
             self.load_all(server, progress).await?;
         }
         let events = self.work.join(format!("events-{}-{}.jsonl", plan.day.seed, plan.policy));
-        let follower = Follower::start(server.address.clone(), &events).await?;
+        let follower = events::follow(server.address.clone(), &events).await?;
         tokio::select! {
             () = tokio::time::sleep(self.settle) => {}
             () = self.interrupt.raised() => {}

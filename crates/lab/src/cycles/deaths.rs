@@ -1,15 +1,14 @@
 //! Events of the server: parks and wakes, and deaths that no request asked for.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use majordomo_server::Address;
 use majordomo_server::client::Streamed;
 use majordomo_server::wire::Event;
-use majordomo_server::{Address, Client};
 use serde_json::Value;
-use tokio::task::JoinHandle;
 
 use crate::assistant::rungs::Rungs;
+use crate::follower::Follower;
 
 /// Causes of a change of state that mean a death.
 const DEATHS: [&str; 5] = ["exited", "ended", "out_of_memory", "unhealthy", "load_failed"];
@@ -61,41 +60,13 @@ impl Seen {
     }
 }
 
-/// Follows a server until it is dropped.
-#[derive(Debug)]
-pub(super) struct Follower {
-    seen: Arc<Mutex<Seen>>,
-    task: JoinHandle<()>,
-}
-
-impl Follower {
-    pub(super) async fn start(address: Address) -> anyhow::Result<Self> {
-        let mut events = Client::new(address).follow_events(None).await?;
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let shared = Arc::clone(&seen);
-        let task = tokio::spawn(async move {
-            // The stream ends with the server.
-            while let Ok(Some(next)) = events.next().await {
-                let mut seen = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                match next {
-                    Streamed::Next(event, _) => seen.take(&event),
-                    Streamed::Gap(gap) => seen.missed += gap.missed.unwrap_or(1),
-                }
-            }
-        });
-        Ok(Self { seen, task })
-    }
-
-    pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
-        // Counters are right whatever panicked.
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+/// Follows the server whose components are parked and woken.
+pub(super) async fn follow(address: Address) -> anyhow::Result<Follower<Seen>> {
+    let take = |seen: &mut Seen, next| match next {
+        Streamed::Next(event, _) => seen.take(&event),
+        Streamed::Gap(gap) => seen.missed += gap.missed.unwrap_or(1),
+    };
+    Follower::start(address, take).await
 }
 
 #[cfg(test)]
