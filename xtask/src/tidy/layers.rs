@@ -56,7 +56,7 @@ pub(super) const CRATES: &[Crate] = &[
     new("predictor", 1, None, &["core", "simd", "text"]),
     new("lifecycle", 2, None, &["lease", "registry", "memory", "core"]).ordered(),
     new("paging", 2, None, &["memory", "core"]).with_unsafe(),
-    new("coreml", 2, None, &["predictor", "core"]).with_unsafe().ordered(),
+    new("coreml", 2, None, &["predictor", "files", "core"]).with_unsafe().ordered(),
     new("engine", 3, None, &["lifecycle", "preloader", "predictor", "memory", "registry", "core"])
         .ordered(),
     new("runtime", 4, Some(3), &[]),
