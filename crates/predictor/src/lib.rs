@@ -57,6 +57,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod backend;
 mod buffer;
 mod classifier;
 mod codec;
@@ -73,12 +74,16 @@ mod model;
 mod params;
 mod phrases;
 mod prior;
+mod rescore;
 mod retrain;
 mod rng;
 mod sequence;
 mod standing;
 mod text_predictor;
 
+pub use backend::{
+    Backend, BackendError, Capabilities, DenseWeights, Head, ShapeError, SimdBackend, WeightsId,
+};
 pub use classifier::{Example, TextClassifier, TextScratch, TrainError};
 pub use codec::DecodeError;
 pub use combine::combine;
@@ -93,6 +98,7 @@ pub use linfa_traits::{FitError, LabelSets, TextModelParams, TextRecords};
 pub use model::dense::DenseForward;
 pub use params::{LinearParams, MlpParams, ParamError, TextParams, TextValidParams};
 pub use prior::Prior;
+pub use rescore::{RescoreBackends, RescoreError, RescoreJob, Rescored};
 pub use retrain::{Candidate, CandidateReport, RetrainJob, Verdict};
 pub use sequence::{ExpertOpinion, Forecast, REUSE_HORIZON, SequenceModel, SequenceStateError};
 pub use text_predictor::{LearnError, PredictorConfig, Prequential, TextPredictor};

@@ -148,6 +148,10 @@ impl Prior {
         self.0.dense.n_outputs()
     }
 
+    pub(crate) fn dense(&self) -> &Dense {
+        &self.0.dense
+    }
+
     /// Appends the topics of a text to `out`; the squares of their values sum to 1 at most. A text without a
     /// known n-gram has no topic.
     pub(crate) fn topics(
@@ -156,8 +160,28 @@ impl Prior {
         scratch: &mut TopicScratch,
         out: &mut Vec<Topic>,
     ) {
-        let Tables { idf, first, dense, .. } = &*self.0;
-        let TopicScratch { buckets, weights, units, scores } = scratch;
+        let mut units = std::mem::take(&mut scratch.units);
+        if self.units(text, scratch, &mut units) {
+            let mut scores = std::mem::take(&mut scratch.scores);
+            scores.clear();
+            scores.resize(self.n_topics(), 0.0);
+            self.0.dense.forward(&mut units, &mut scores);
+            topics_of(&mut scores, out);
+            scratch.scores = scores;
+        }
+        scratch.units = units;
+    }
+
+    /// Writes the hidden units of a text, before bias and clipping, into `units`. False for a text without a known
+    /// n-gram, which has no topic.
+    pub(crate) fn units(
+        &self,
+        text: HashedText<'_>,
+        scratch: &mut TopicScratch,
+        units: &mut Vec<f32>,
+    ) -> bool {
+        let Tables { idf, first, .. } = &*self.0;
+        let TopicScratch { buckets, weights, .. } = scratch;
         buckets.clear();
         weights.clear();
         for kind in 0..2 {
@@ -182,20 +206,13 @@ impl Prior {
                 }
             }
         }
-        if buckets.is_empty() {
-            return;
-        }
-        let kernels = Kernels::active();
         units.clear();
         units.resize(first.n_hidden, 0.0);
-        kernels.gather_accumulate_i8(&first.rows, buckets, weights, units);
-        scores.clear();
-        scores.resize(dense.n_outputs(), 0.0);
-        dense.forward(units, scores);
-        scores.iter_mut().for_each(|s| *s *= SHARPNESS);
-        kernels.softmax(scores);
-        let likely = scores.iter().enumerate().filter(|(_, p)| **p >= MIN_TOPIC);
-        out.extend(likely.map(|(topic, p)| (topic as u16, p.sqrt())));
+        if buckets.is_empty() {
+            return false;
+        }
+        Kernels::active().gather_accumulate_i8(&first.rows, buckets, weights, units);
+        true
     }
 
     /// The document frequencies that a model starts from.
@@ -204,6 +221,14 @@ impl Prior {
         let df = self.0.df.iter().map(|&n| share(n.into())).collect();
         TfIdf::with_background(share(self.0.n_texts as f32), df)
     }
+}
+
+/// Appends the topics that are likely enough by the scores of the dense layers.
+pub(crate) fn topics_of(scores: &mut [f32], out: &mut Vec<Topic>) {
+    scores.iter_mut().for_each(|s| *s *= SHARPNESS);
+    Kernels::active().softmax(scores);
+    let likely = scores.iter().enumerate().filter(|(_, p)| **p >= MIN_TOPIC);
+    out.extend(likely.map(|(topic, p)| (topic as u16, p.sqrt())));
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use majordomo_core::{ComponentId, ComponentKey};
 use majordomo_text::Words;
 
-use crate::buffer::{Judgement, ReplayBuffer, cut};
+use crate::buffer::{Judgement, Outcome, ReplayBuffer, cut};
 use crate::decision::Thresholds;
 use crate::features::HashedTexts;
 use crate::intents::{Explanation, IntentScratch, Intents, TextSnapshot};
@@ -248,6 +248,10 @@ impl TextPredictor {
         })
     }
 
+    pub(crate) fn kept(&self) -> &[Outcome] {
+        self.buffer.outcomes()
+    }
+
     /// Number of outcomes that are kept.
     #[must_use]
     pub fn n_outcomes(&self) -> usize {
@@ -382,6 +386,6 @@ impl TextPredictor {
 }
 
 /// The outputs that are on for the labels of an outcome.
-fn outputs_of(labels: &[u32]) -> Vec<u32> {
+pub(crate) fn outputs_of(labels: &[u32]) -> Vec<u32> {
     if labels.is_empty() { vec![0] } else { labels.iter().map(|l| l + 1).collect() }
 }

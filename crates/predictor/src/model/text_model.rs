@@ -119,17 +119,53 @@ impl TextModel {
     /// Computes the scores of both parts.
     fn parts(&self, text: HashedText<'_>, scratch: &mut ModelScratch) {
         let kernels = Kernels::active();
-        let ModelScratch { text: vector, topics, topic_scratch, pooled, linear, mlp, .. } = scratch;
-        self.tfidf.vector(text, vector);
-        if let Some(prior) = &self.prior {
-            topics.clear();
-            prior.topics(text, topic_scratch, topics);
-            vector.add_topics(prior.n_buckets(), topics.iter().copied(), self.topic_scale);
-        }
+        self.weigh(text, scratch);
+        let ModelScratch { text: vector, pooled, linear, mlp, .. } = scratch;
         linear.resize(self.linear.stride(), 0.0);
         self.linear.margins(kernels, vector, linear);
         mlp.resize(self.n_outputs(), 0.0);
         self.mlp.scores(kernels, vector, pooled, mlp);
+    }
+
+    /// Weighs the features of a text, topics included.
+    fn weigh(&self, text: HashedText<'_>, scratch: &mut ModelScratch) {
+        let ModelScratch { topics, topic_scratch, .. } = scratch;
+        topics.clear();
+        if let Some(prior) = &self.prior {
+            prior.topics(text, topic_scratch, topics);
+        }
+        let topics = std::mem::take(topics);
+        self.weigh_with(text, &topics, scratch);
+        scratch.topics = topics;
+    }
+
+    /// As [`weigh`](Self::weigh), with topics that are known already.
+    fn weigh_with(&self, text: HashedText<'_>, topics: &[Topic], scratch: &mut ModelScratch) {
+        let vector = &mut scratch.text;
+        self.tfidf.vector(text, vector);
+        if let Some(prior) = &self.prior {
+            vector.add_topics(prior.n_buckets(), topics.iter().copied(), self.topic_scale);
+        }
+    }
+
+    /// Computes everything before the dense layers for a text whose topics are known: appends the linear margins by
+    /// output and the pooled units.
+    pub(crate) fn before_dense(
+        &self,
+        text: HashedText<'_>,
+        topics: &[Topic],
+        scratch: &mut ModelScratch,
+        linear: &mut Vec<f32>,
+        units: &mut Vec<f32>,
+    ) {
+        let kernels = Kernels::active();
+        self.weigh_with(text, topics, scratch);
+        let ModelScratch { text: vector, pooled, linear: margins, .. } = scratch;
+        margins.resize(self.linear.stride(), 0.0);
+        self.linear.margins(kernels, vector, margins);
+        linear.extend_from_slice(&margins[..self.n_outputs()]);
+        self.mlp.first.forward(kernels, vector, pooled);
+        units.extend_from_slice(&pooled.units);
     }
 
     /// Writes the probability of every output into `scratch.probabilities`.

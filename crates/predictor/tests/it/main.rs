@@ -1,5 +1,6 @@
 //! Integration tests of the predictor: one module a feature.
 
+mod backend;
 mod classifier;
 mod habits;
 mod hostile;
