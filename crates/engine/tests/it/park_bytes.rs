@@ -340,3 +340,50 @@ fn parked_component_that_is_larger_than_the_budget_is_woken_with_what_there_is()
     rig.woken("a");
     assert_eq!(rig.answered(waiter), "granted");
 }
+
+#[test]
+fn samples_of_a_parked_component_lower_its_booking_to_what_is_measured_and_teach_nothing() {
+    let mut rig = used_a(&["a", "b"], 150);
+    // Pages on their way to the disk were still in memory when the park was proven.
+    park(&mut rig, "a", 60, 40);
+    let figures = |rig: &Rig| {
+        let e = rig.engine.scheduler().entry(rig.key("a"));
+        (*e.figures().learned(), e.parking().rung(Rung::Paged).cloned())
+    };
+    let learned = figures(&rig);
+    let b = rig.demand(&["b"]);
+    assert_eq!((rig.state("a"), rig.state("b")), ("unloading", "queued"), "60 MiB are in the way");
+    rig.settle();
+    assert_eq!(rig.answered(b), "granted");
+
+    let mut rig = used_a(&["a", "b"], 150);
+    park(&mut rig, "a", 60, 40);
+    rig.measure_with_swap("a", 15, 85);
+    assert_eq!(booked(&rig, "a"), (15, 85));
+    rig.measure_with_swap("a", 25, 75);
+    assert_eq!(booked(&rig, "a"), (25, 75), "never less than was measured");
+    rig.measure_with_swap("a", 15, 85);
+    assert_eq!((booked(&rig, "a"), figures(&rig)), ((15, 85), learned));
+    rig.demand(&["b"]);
+    assert_eq!((rig.state("a"), rig.is_loading("b")), ("paged", true), "both fit by now");
+    rig.settle();
+    rig.give_back("b");
+    rig.demand(&["a"]);
+    rig.parked("b");
+    assert_eq!((rig.state("a"), booked(&rig, "a").0), ("waking", 100), "all of its first use");
+}
+
+#[test]
+fn component_that_waited_to_be_woken_is_booked_as_it_was_measured_before() {
+    let mut rig = used_a(&["a", "b"], 150);
+    park(&mut rig, "a", 40, 60);
+    rig.measure_with_swap("a", 15, 85);
+    rig.demand(&["b"]);
+    rig.settle();
+    let waiter = rig.demand_with(&["a"], None, Some(seconds(1.0)));
+    assert_eq!(rig.state("a"), "paged", "b is leased");
+    rig.give_back("b");
+    assert_eq!(rig.states(&["a", "b"]), ["queued", "parking"]);
+    rig.input(Input::Abandon { waiter });
+    assert_eq!((rig.state("a"), booked(&rig, "a").0), ("paged", 15));
+}
