@@ -190,6 +190,12 @@ impl Budget {
         ByteSize(self.account(key).map_or(0, |a| a.overload))
     }
 
+    /// The booking of one component in its own pool without the part that ends with its load.
+    #[must_use]
+    pub fn lasting_for(&self, key: ComponentKey) -> ByteSize {
+        ByteSize(self.account(key).map_or(0, |a| a.booked() - a.transient()))
+    }
+
     /// The pool of a component's account, while it has one.
     #[must_use]
     pub fn pool_of(&self, key: ComponentKey) -> Option<usize> {

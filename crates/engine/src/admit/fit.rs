@@ -91,7 +91,10 @@ impl Admission<'_> {
         }
         if booked.0 > 0 && !self.state(key).is_unloading() {
             let apart = self.scheduler.budget().apart(key);
-            return Member { pool, apart, peak: booked, held: booked, unmeasured: booked };
+            // The peak of a load beyond the budget ends with the load.
+            let lasting = self.scheduler.budget().lasting_for(key);
+            let held = if lasting < booked { lasting.min(self.held(key, now)) } else { booked };
+            return Member { pool, apart, peak: lasting, held, unmeasured: held };
         }
         let held = self.held(key, now);
         Member {
@@ -292,7 +295,7 @@ impl Admission<'_> {
     }
 
     /// A component whose load exceeds the budget, now or next, for another transaction: nothing is admitted
-    /// beside it.
+    /// beside it. A load under way that no demand waits for any more is in the way of preloads alone.
     pub(super) fn beyond_under_way(&self, ask: Ask<'_>) -> Option<ComponentKey> {
         let next = |id: &TxnId| Some(*id) != ask.id;
         let clearing = self
@@ -302,8 +305,9 @@ impl Admission<'_> {
             .find_map(|t| t.overloads.first().map(|o| o.0));
         clearing.or_else(|| {
             let loads = |k: ComponentKey, e: &majordomo_lifecycle::Entry| {
-                e.overload().0 > 0
-                    || (e.state().is_loading() && self.scheduler.budget().overload_of(k).0 > 0)
+                let gives_way = e.is_unrequested() && !e.is_fixed() && !ask.origin.is_speculative();
+                let is_beyond = self.scheduler.budget().overload_of(k).0 > 0;
+                e.overload().0 > 0 || (e.state().is_loading() && is_beyond && !gives_way)
             };
             self.scheduler.entries().find(|(k, e)| loads(*k, e)).map(|(k, _)| k)
         })

@@ -10,12 +10,12 @@ use majordomo_registry::{ComponentSpec, PoolSpec};
 
 use crate::rig::{Rig, config, seconds, spec, with};
 
-fn sized(name: &str, mib: u64) -> ComponentSpec {
+pub(crate) fn sized(name: &str, mib: u64) -> ComponentSpec {
     with(spec(name), |s| s.memory = ByteSize::mib(mib))
 }
 
 /// Ends a load with its peak and the memory held after it, in MiB.
-fn loaded(rig: &mut Rig, name: &str, peak: u64, ready: u64) {
+pub(crate) fn loaded(rig: &mut Rig, name: &str, peak: u64, ready: u64) {
     let report =
         LoadReport { measured: Some(ByteSize::mib(ready)), peak: Some(ByteSize::mib(peak)) };
     rig.loaded_with(name, report);
@@ -26,7 +26,7 @@ fn booked(rig: &Rig, name: &str) -> u64 {
 }
 
 /// Loads, uses and unloads a component once, with these measured figures in MiB.
-fn once(rig: &mut Rig, name: &str, (peak, ready, used): (u64, u64, u64)) {
+pub(crate) fn once(rig: &mut Rig, name: &str, (peak, ready, used): (u64, u64, u64)) {
     let w = rig.demand(&[name]);
     rig.settle_unloads();
     loaded(rig, name, peak, ready);
@@ -51,7 +51,7 @@ fn learned((load, ready, working): (u64, u64, u64)) -> Learned {
     Learned::restored(Peaks::ended([load]), Some(ready), Peaks::ended([working]))
 }
 
-fn warnings(rig: &Rig) -> Vec<(u64, u64)> {
+pub(crate) fn warnings(rig: &Rig) -> Vec<(u64, u64)> {
     let warning = |e: &Effect| match e {
         Effect::Record(r) => match r.kind {
             EventKind::LoadBeyondBudget { peak, beyond, .. } => {
@@ -64,7 +64,7 @@ fn warnings(rig: &Rig) -> Vec<(u64, u64)> {
     rig.effects.iter().filter_map(warning).collect()
 }
 
-fn overdraft(rig: &Rig) -> [u64; 3] {
+pub(crate) fn overdraft(rig: &Rig) -> [u64; 3] {
     let d = rig.engine.status(rig.now).memory;
     [d.overdraft, d.overdraft_by_kind.load, d.overdraft_by_kind.growth].map(|b| b.0 >> 20)
 }

@@ -1,5 +1,6 @@
 //! Tests of the engine by its interface: rules by table, and a comparison with a naive model.
 
+mod abandoned_peaks;
 mod admission;
 mod commands;
 mod configuration;

@@ -79,7 +79,7 @@ impl Scheduler {
     /// Whether no load runs once speculative ones are cancelled.
     fn all_lanes(&mut self, step: &mut Step<'_>) -> bool {
         let loading = self.keys_where(|e| e.state().is_cold_load());
-        if loading.iter().any(|k| !self.entry(*k).is_unrequested() || self.entry(*k).is_fixed()) {
+        if loading.iter().any(|k| self.is_requested_load(*k)) {
             return false;
         }
         for key in loading {
@@ -88,18 +88,27 @@ impl Scheduler {
         true
     }
 
+    /// Whether a load gives way to no demand: one waits for it, or the component is CORE or pinned.
+    fn is_requested_load(&self, key: ComponentKey) -> bool {
+        let e = self.entry(key);
+        !e.is_unrequested() || e.is_fixed()
+    }
+
     /// Whether a lane is free, or can be had from speculation.
     fn lane_for(&mut self, speculative: bool, step: &mut Step<'_>) -> bool {
         let loading = self.keys_where(|e| e.state().is_cold_load());
-        if loading.iter().any(|k| self.budget.overload_of(*k) > ByteSize::ZERO) {
-            return false;
+        let alone = loading.iter().find(|k| self.budget.overload_of(**k) > ByteSize::ZERO);
+        if let Some(&key) = alone {
+            // It gives way to a demand once no other waits for it.
+            if speculative || self.is_requested_load(key) {
+                return false;
+            }
+            self.cancel_load(key, Cause::EvictedForLoad, step);
+            return true;
         }
         // CORE and pinned components are no victims, whatever began their load.
-        let preloads: Vec<_> = loading
-            .iter()
-            .copied()
-            .filter(|k| self.entry(*k).is_unrequested() && !self.entry(*k).is_fixed())
-            .collect();
+        let preloads: Vec<_> =
+            loading.iter().copied().filter(|k| !self.is_requested_load(*k)).collect();
         let is_free = loading.len() < self.config.loads.lanes();
         if speculative {
             return is_free && preloads.len() < self.config.loads.preload_lanes();
@@ -192,9 +201,12 @@ impl Scheduler {
     }
 
     /// Whether an abandoned load continues: by its policy, by default when more than half of the learned load
-    /// time (the declared one before the first load) has passed.
+    /// time (the declared one before the first load) has passed. Beyond the budget none does.
     pub(crate) fn finishes_alone(&self, key: ComponentKey, now: Moment) -> bool {
         let e = self.entry(key);
+        if self.budget.overload_of(key) > ByteSize::ZERO {
+            return false;
+        }
         match self.catalog.spec(key).map(|s| s.on_abandon) {
             Some(OnAbandon::Finish) => true,
             Some(OnAbandon::Auto) => now.since(e.load_started()) * 2 > self.load_time(key),

@@ -36,12 +36,15 @@ impl<'a> Release<'a> {
 
 impl Scheduler {
     /// Ends a transaction and answers its waiter. Members that no other transaction needs are released, or cancelled;
-    /// members that others count on are loaded.
+    /// members that others count on are loaded. Transactions that count on one which loads beyond the budget are planned again
+    /// instead: a peak is loaded for the demand for it alone, and the others' members may fit without it.
     pub fn drop_txn(&mut self, id: TxnId, reason: &DropReason, step: &mut Step<'_>) {
         let Some(txn) = self.txns.get(id) else { return };
         Self::answer(txn, reason, step);
-        if txn.phase == Phase::Clearing && txn.origin != Origin::Adopted && self.others_count_on(id)
-        {
+        let may_be_adopted = txn.phase == Phase::Clearing
+            && txn.origin != Origin::Adopted
+            && txn.overloads.is_empty();
+        if may_be_adopted && self.others_count_on(id) {
             self.adopt(id, step);
             return;
         }

@@ -200,7 +200,7 @@ impl Checker {
                 return broken(9, what);
             }
         }
-        self.memory.after(engine)?;
+        self.memory.after(engine, effects)?;
         self.rungs.after(engine)?;
         self.nothing_due(engine, now)?;
         self.wake_lanes(engine)?;

@@ -1,7 +1,8 @@
 //! Invariant 3: admissions and peaks of loads within the budget.
 
-use majordomo_core::{ByteSize, ComponentState, OpId};
-use majordomo_engine::{Engine, Input};
+use majordomo_core::{ByteSize, ComponentKey, ComponentState, OpId};
+use majordomo_engine::{Effect, Engine, Input};
+use majordomo_lifecycle::Origin;
 use majordomo_memory::Shortage;
 
 use super::broken::{Broken, broken};
@@ -45,9 +46,32 @@ impl Memory {
         self.reserved.extend(reserved(engine));
     }
 
-    pub(super) fn after(&self, engine: &Engine) -> Result<(), Broken> {
+    pub(super) fn after(&self, engine: &Engine, effects: &[Effect]) -> Result<(), Broken> {
         self.lasting(engine)?;
-        Self::peaks(engine)
+        Self::peaks(engine)?;
+        Self::peaks_are_requested(engine, effects)
+    }
+
+    /// A load beyond the budget is admitted, and begins, for a party that waits for it.
+    fn peaks_are_requested(engine: &Engine, effects: &[Effect]) -> Result<(), Broken> {
+        let s = engine.scheduler();
+        let is_requested = |key: ComponentKey| {
+            let mut owned = s.transactions().filter(|t| {
+                t.is_active() && !t.origin.is_speculative() && t.origin != Origin::Adopted
+            });
+            owned.any(|t| t.closure.contains(&key))
+        };
+        let admitted = s.transactions().flat_map(|t| &t.overloads).map(|(key, _)| *key);
+        let queued = s.entries().filter(|(_, e)| e.overload().0 > 0).map(|(key, _)| key);
+        let begun = effects.iter().filter_map(|effect| match effect {
+            Effect::StartLoad { id, .. } => Some(id.key),
+            _ => None,
+        });
+        let begun = begun.filter(|key| engine.budget().overload_of(*key).0 > 0);
+        match admitted.chain(queued).chain(begun).find(|key| !is_requested(*key)) {
+            Some(key) => broken(3, format!("{key} is loaded beyond the budget for no demand")),
+            None => Ok(()),
+        }
     }
 
     /// Without the peaks of loads, the overdraft rises only by measuring, by other programs and by the configuration.
