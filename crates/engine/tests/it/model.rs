@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use majordomo_core::{ByteSize, Cause, ComponentState, EventKind, Moment, WaiterId};
+use majordomo_core::{
+    ByteSize, Cause, ComponentKey, ComponentState, EventKind, Moment, Rung, WaiterId,
+};
 use majordomo_engine::{Effect, Input, LoadReport};
 use majordomo_registry::{ComponentSpec, OnAbandon};
 use proptest::prelude::*;
@@ -324,44 +326,82 @@ proptest! {
         steps in prop::collection::vec((0usize..6, 0u64..4_000, any::<bool>(), any::<bool>()), 1..40)
     ) {
         let names: Vec<_> = crowd().iter().map(|s| s.id.to_string()).collect();
+        check_plans(Rig::new(crowd(), 300), &names, steps)?;
+    }
+
+    #[test]
+    fn plan_states_the_rung_of_each_victim_of_the_admission(
+        steps in prop::collection::vec((0usize..6, 0u64..4_000, any::<bool>(), any::<bool>()), 1..40),
+        offered in prop::collection::vec(any::<bool>(), 6),
+        swap in 0u64..400,
+        may_write in prop::option::of(0u64..600),
+    ) {
+        let names: Vec<_> = crowd().iter().map(|s| s.id.to_string()).collect();
         let mut rig = Rig::new(crowd(), 300);
-        for (i, wait, settle, keep) in steps {
-            rig.wait(Duration::from_millis(wait));
-            if settle {
-                rig.settle();
-            }
-            // The head of the queue may delay later demands, which a plan does not predict.
-            let alone = rig.engine.scheduler().n_waiting() == 0;
-            let name = names[i].as_str();
-            let plan = rig.engine.plan(&[rig.key(name)], rig.now, &rig.cells);
-            let w = rig.demand(&[name]);
-            let evicted: BTreeSet<_> = rig.effects.iter().filter_map(|e| match e {
+        let offers: Vec<_> =
+            names.iter().zip(offered).filter(|o| o.1).map(|o| o.0.as_str()).collect();
+        rig.offer_paged_with(&offers, swap, 4, may_write);
+        check_plans(rig, &names, steps)?;
+    }
+}
+
+/// The rung that a component is on its way to, or at.
+fn target(rig: &Rig, key: ComponentKey) -> Rung {
+    let e = rig.engine.scheduler().entry(key);
+    match e.state() {
+        ComponentState::Down(rung) => rung,
+        _ => e.removal().map_or(Rung::Gone, |removal| removal.then().rung()),
+    }
+}
+
+fn check_plans(
+    mut rig: Rig,
+    names: &[String],
+    steps: Vec<(usize, u64, bool, bool)>,
+) -> Result<(), TestCaseError> {
+    for (i, wait, settle, keep) in steps {
+        rig.wait(Duration::from_millis(wait));
+        if settle {
+            rig.settle();
+            names.iter().for_each(|name| rig.end_step(name, true));
+            rig.settle();
+        }
+        // The head of the queue may delay later demands, which a plan does not predict.
+        let alone = rig.engine.scheduler().n_waiting() == 0;
+        let name = names[i].as_str();
+        let plan = rig.engine.plan(&[rig.key(name)], rig.now, &rig.cells);
+        let w = rig.demand(&[name]);
+        let evicted: BTreeSet<_> = rig
+            .effects
+            .iter()
+            .filter_map(|e| match e {
                 Effect::Record(r) => match &r.kind {
                     EventKind::State {
                         component,
-                        from: ComponentState::Ready,
+                        from: ComponentState::Ready | ComponentState::Down(Rung::Paged),
                         cause: Cause::EvictedForDemand { .. } | Cause::Replaced,
                         ..
-                    } => Some(*component),
+                    } => Some((*component, target(&rig, *component))),
                     _ => None,
                 },
                 _ => None,
-            }).collect();
-            if alone {
-                let planned: BTreeSet<_> = plan.evictions.iter().map(|e| e.key).collect();
-                prop_assert_eq!(&planned, &evicted, "{}", name);
-                let want = match &plan.refusal {
-                    Some(refusal) => refusal.code(),
-                    None if plan.loads.is_empty() && plan.holders.is_empty() => "granted",
-                    None => "waits",
-                };
-                prop_assert_eq!(rig.answered(w), want, "{}", name);
-                let blocked = rig.engine.scheduler().n_waiting() > 0;
-                prop_assert_eq!(blocked, !plan.holders.is_empty(), "{}", name);
-            }
-            if rig.answered(w) == "granted" && !keep {
-                rig.give_back(name);
-            }
+            })
+            .collect();
+        if alone {
+            let planned: BTreeSet<_> = plan.evictions.iter().map(|e| (e.key, e.to)).collect();
+            prop_assert_eq!(&planned, &evicted, "{}", name);
+            let want = match &plan.refusal {
+                Some(refusal) => refusal.code(),
+                None if plan.loads.is_empty() && plan.holders.is_empty() => "granted",
+                None => "waits",
+            };
+            prop_assert_eq!(rig.answered(w), want, "{}", name);
+            let blocked = rig.engine.scheduler().n_waiting() > 0;
+            prop_assert_eq!(blocked, !plan.holders.is_empty(), "{}", name);
+        }
+        if rig.answered(w) == "granted" && !keep {
+            rig.give_back(name);
         }
     }
+    Ok(())
 }
