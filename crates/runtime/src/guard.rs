@@ -2,8 +2,8 @@
 //!
 //! The guard has its own process group (the hidden form its own session), ignores HUP, INT, TERM, PIPE, and
 //! reads a pipe from the manager: process groups that start and end. When the pipe ends, however the manager died, it
-//! sends SIGKILL to every process group left, removes the manager's temporary folder unless the manager is going to, and ends. A child starts as a trampoline that waits for a word on
-//! its standard input; the manager sends it only after the guard has acknowledged the child's process group, so that
+//! sends SIGKILL to every process group left, removes the manager's temporary folder unless the manager is going to, then the
+//! cgroups of what it killed, and ends. A child starts as a trampoline that waits for a word on its standard input; the manager sends it only after the guard has acknowledged the child's process group, so that
 //! after a SIGKILL of the manager in between there is either a trampoline that reads end of file and ends, or a process
 //! group that the guard knows.
 //!

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::pidfile::IfGone;
-use super::protocol::{HELLO, LEAVE};
+use super::protocol::{HELLO, LEAVE, Listed};
 use super::{ANSWER_DEADLINE, GuardConfig, GuardError, GuardForm, Trampoline, pidfile};
 use crate::children;
 use crate::proctable::{self, ProcessGroup};
@@ -30,7 +30,7 @@ use crate::proctable::{self, ProcessGroup};
 const END_DEADLINE: Duration = Duration::from_secs(2);
 
 enum Message {
-    Add(ProcessGroup, oneshot::Sender<Result<(), GuardError>>),
+    Add(Listed, oneshot::Sender<Result<(), GuardError>>),
     Remove(i32),
     Close(oneshot::Sender<()>),
 }
@@ -115,16 +115,18 @@ impl Guard {
         self.form.trampoline(stdin)
     }
 
-    /// Announces a process group; when this returns success its members cannot outlive the manager. Dropping
-    /// the future takes it off the list again.
+    /// Announces a process group; when this returns success its members cannot outlive the manager, and its cgroup is removed
+    /// after them. Dropping the future takes it off the list again.
     pub(crate) async fn announce(
         &self,
         process_group: ProcessGroup,
+        cgroup: Option<&Path>,
     ) -> Result<Announced, GuardError> {
         let gone = || GuardError::Broken { why: "it was closed".into() };
         let announced = Announced { guard: Some(self.clone()), pgid: process_group.pgid };
+        let listed = Listed { process_group, cgroup: cgroup.map(Path::to_owned) };
         let (tx, rx) = oneshot::channel();
-        self.tx.send(Message::Add(process_group, tx)).map_err(|_| gone())?;
+        self.tx.send(Message::Add(listed, tx)).map_err(|_| gone())?;
         rx.await.map_err(|_| gone())??;
         Ok(announced)
     }
@@ -240,10 +242,10 @@ impl Link {
         written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    async fn add(&mut self, process_group: &ProcessGroup) -> io::Result<()> {
-        self.say(&format!("add {} {}\n", process_group.pgid, process_group.start)).await?;
+    async fn add(&mut self, listed: &Listed) -> io::Result<()> {
+        self.say(&listed.line()).await?;
         let answer = self.line().await?;
-        if answer == format!("ok {}", process_group.pgid) {
+        if answer == format!("ok {}", listed.process_group.pgid) {
             return Ok(());
         }
         Err(io::Error::other(format!("unexpected answer {}", quoted(&answer))))
@@ -269,7 +271,7 @@ struct Actor {
     pid_file: Option<PathBuf>,
     temporary: Option<PathBuf>,
     contents: pidfile::Contents,
-    process_groups: BTreeMap<i32, ProcessGroup>,
+    process_groups: BTreeMap<i32, Listed>,
     link: Option<Link>,
     /// The list on disk is old, because it cannot be written.
     behind: bool,
@@ -282,8 +284,8 @@ impl Actor {
                 message = rx.recv() => match message {
                     None => break None,
                     Some(Message::Close(done)) => break Some(done),
-                    Some(Message::Add(process_group, done)) => {
-                        let answer = self.add(process_group).await;
+                    Some(Message::Add(listed, done)) => {
+                        let answer = self.add(listed).await;
                         // The load was cancelled; its owner removes the process group again.
                         let _ = done.send(answer);
                     }
@@ -311,13 +313,13 @@ impl Actor {
         }
     }
 
-    async fn add(&mut self, process_group: ProcessGroup) -> Result<(), GuardError> {
-        let pgid = process_group.pgid;
-        self.process_groups.insert(pgid, process_group.clone());
+    async fn add(&mut self, listed: Listed) -> Result<(), GuardError> {
+        let pgid = listed.process_group.pgid;
+        self.process_groups.insert(pgid, listed.clone());
         let announced_all = async {
             self.save(IfGone::Make).await?;
             if let Some(link) = self.link.as_mut() {
-                match link.add(&process_group).await {
+                match link.add(&listed).await {
                     Ok(()) => return Ok(()),
                     Err(error) => {
                         tracing::warn!(%error, "the guard process does not answer; starting another one");
@@ -355,7 +357,8 @@ impl Actor {
 
     async fn save(&mut self, if_gone: IfGone) -> Result<(), GuardError> {
         let Some(path) = self.pid_file.clone() else { return Ok(()) };
-        self.contents.process_groups = self.process_groups.values().cloned().collect();
+        let listed = self.process_groups.values();
+        self.contents.process_groups = listed.map(|l| l.process_group.clone()).collect();
         let contents = self.contents.clone();
         match blocking(move || pidfile::write(&path, &contents, if_gone)).await {
             // The guard process knows the process groups all the same; the list is for the case that it is killed as well. A list
@@ -397,8 +400,8 @@ impl Actor {
 
     async fn announce_all(&mut self, link: &mut Link) -> io::Result<()> {
         link.say(&format!("session {}\n", self.contents.session)).await?;
-        for process_group in self.process_groups.values() {
-            link.add(process_group).await?;
+        for listed in self.process_groups.values() {
+            link.add(listed).await?;
         }
         let pid = link.child.id();
         let start = tokio::task::spawn_blocking(move || proctable::start_time(pid)).await;

@@ -8,6 +8,7 @@ use std::io::{BufRead, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use majordomo_core::quoted_path;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,6 +31,10 @@ const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
 /// The manager went away before it said "go".
 const NO_WORD: u8 = 125;
+
+/// How often the guard tries to remove a cgroup, whose processes it has just killed, and the pause before it tries again.
+const CGROUP_TRIES: u32 = 10;
+const CGROUP_PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs a hidden mode when the arguments (without the program's name) ask for one; else gives `None` at
 /// once. The first thing `main` of a binary with [`super::GuardForm::Hidden`] does.
@@ -99,7 +104,7 @@ fn guard_main(temporary: Option<PathBuf>) -> ExitCode {
     let _ = rustix::process::setsid();
     let _ = std::env::set_current_dir("/");
     // A registered handler takes the place of the deadly default; its signals are not read.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
             eprintln!("majordomo guard: {e}");
@@ -130,6 +135,7 @@ fn guard_main(temporary: Option<PathBuf>) -> ExitCode {
         // There is no process left to report an error to.
         let _ = std::fs::remove_dir_all(dir);
     }
+    runtime.block_on(book.remove_cgroups());
     ExitCode::SUCCESS
 }
 
@@ -137,6 +143,8 @@ fn guard_main(temporary: Option<PathBuf>) -> ExitCode {
 #[derive(Default)]
 struct Book {
     process_groups: BTreeMap<i32, ProcessGroup>,
+    /// The cgroups of those that have one, by process group.
+    cgroups: BTreeMap<i32, PathBuf>,
     session: Option<String>,
     /// The temporary folder of a manager that died.
     temporary: Option<PathBuf>,
@@ -151,10 +159,16 @@ impl Book {
                 let pgid = pgid.parse().ok().filter(|id| *id > 1)?;
                 let start = StartTime::new(start)?;
                 self.process_groups.insert(pgid, ProcessGroup { pgid, start });
+                match words.next() {
+                    Some(cgroup) => self.cgroups.insert(pgid, cgroup.into()),
+                    None => self.cgroups.remove(&pgid),
+                };
                 Some(format!("ok {pgid}"))
             }
             ("del", pgid, None) => {
-                self.process_groups.remove(&pgid.parse().ok()?);
+                let pgid = pgid.parse().ok()?;
+                self.process_groups.remove(&pgid);
+                self.cgroups.remove(&pgid);
                 None
             }
             _ if line == LEAVE.trim_end() => {
@@ -175,6 +189,18 @@ impl Book {
         }
         if let Some(session) = &self.session {
             kill_tagged(&format!("{session}/"));
+        }
+    }
+
+    /// Removes the cgroups of what was killed, as soon as they are empty. One that is not for about a second stays: the next
+    /// manager removes it.
+    async fn remove_cgroups(&mut self) {
+        for _ in 0..CGROUP_TRIES {
+            self.cgroups.retain(|_, dir| std::fs::remove_dir(&*dir).is_err() && dir.exists());
+            if self.cgroups.is_empty() {
+                return;
+            }
+            tokio::time::sleep(CGROUP_PAUSE).await;
         }
     }
 }
@@ -208,6 +234,7 @@ mod tests {
         };
         check("add 77 123", Some("ok 77"), 1);
         check("add 78 Mon_Nov_23", Some("ok 78"), 2);
+        check("add 78 Mon_Nov_23 /a/cgroup", Some("ok 78"), 2);
         check("add 1 5", None, 2);
         check("add -9 5", None, 2);
         check("add x 5", None, 2);
@@ -216,6 +243,9 @@ mod tests {
         check("del 77", None, 1);
         check("del 77", None, 1);
         check("session 1-2", None, 1);
+        assert_eq!(book.cgroups.get(&78), Some(&PathBuf::from("/a/cgroup")));
+        assert_eq!(book.take("del 78"), None);
+        assert!(book.cgroups.is_empty());
     }
 
     #[test]

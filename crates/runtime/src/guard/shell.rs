@@ -2,8 +2,8 @@
 //!
 //! Nothing is ever put into these texts: what varies comes as arguments or on standard input.
 
-/// Reads `add PGID START`, `del PGID` and `leave`; kills what is left at end of file, and removes the folder `$1` without
-/// a `leave`.
+/// Reads `add PGID START [CGROUP]`, `del PGID` and `leave`; kills what is left at end of file, removes the folder `$1`
+/// without a `leave`, and the cgroups of what it killed once they are empty, for about a second.
 ///
 /// PIPE is ignored as well: an answer to a manager that is gone must not end the guard before its work.
 /// `start_of` gives the word that `StartTime` holds: on Linux field 22 of `/proc/PID/stat` (counted from
@@ -25,21 +25,32 @@ start_of() (
     echo "$*"
   fi
 ) 2>/dev/null
+without() {
+  left=
+  gone=$1
+  shift
+  for g; do
+    [ "${g%%:*}" = "$gone" ] || left="$left $g"
+  done
+}
 groups=
+cgroups=
 temporary=$1
 echo 'guard 1'
-while read -r verb pgid start; do
+while read -r verb pgid start cgroup; do
   case $verb in
   add)
     groups="$groups $pgid:$start"
+    if [ -n "$cgroup" ]; then
+      cgroups="$cgroups $pgid:$cgroup"
+    fi
     echo "ok $pgid"
     ;;
   del)
-    left=
-    for g in $groups; do
-      [ "${g%%:*}" = "$pgid" ] || left="$left $g"
-    done
+    without "$pgid" $groups
     groups=$left
+    without "$pgid" $cgroups
+    cgroups=$left
     ;;
   leave)
     temporary=
@@ -56,6 +67,15 @@ done
 if [ -n "$temporary" ]; then
   rm -rf -- "$temporary"
 fi
+for try in 1 2 3 4 5 6 7 8 9 10; do
+  left=
+  for g in $cgroups; do
+    rmdir -- "${g#*:}" 2>/dev/null || [ ! -d "${g#*:}" ] || left="$left $g"
+  done
+  cgroups=$left
+  [ -n "$cgroups" ] || break
+  sleep 0.1 2>/dev/null || sleep 1
+done
 "#;
 
 /// Where the program that opens a session may be (Linux); macOS has none.

@@ -55,7 +55,7 @@ impl Commands {
             return Err("is gone".to_owned());
         };
         leader.until_it_leads().await;
-        let list = self.guard.announce(leader.process_group.clone()).await;
+        let list = self.guard.announce(leader.process_group.clone(), None).await;
         *announced = Some(list.map_err(|error| format!("was not started, because {error}"))?);
         let pumps = pumps(leader, &self.logs).map_err(not_started)?;
         if let Some(mut word) = leader.take_stdin() {

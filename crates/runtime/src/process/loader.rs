@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use majordomo_core::LoadStage;
-use majordomo_memory::{LimitChoice, MemoryCgroup};
+use majordomo_memory::{LimitChoice, MemoryCgroup, ProcessLimit};
 use majordomo_registry::{ReadySpec, StdinMode};
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
@@ -161,7 +161,8 @@ impl ProcessLoader {
         // Were the guard asked to kill a process group that is still to be made, it would find none. A trampoline that
         // takes until the deadline is not ready then.
         let _ = timeout_at(until, leader.until_it_leads()).await;
-        let announced = self.guard.announce(process_group.clone()).await;
+        let cgroup = bound.limit.as_ref().and_then(ProcessLimit::cgroup).map(MemoryCgroup::dir);
+        let announced = self.guard.announce(process_group.clone(), cgroup).await;
         let announced =
             announced.map_err(|source| ProcessError::Guard { component: component(), source })?;
         // From here on the program may write.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
         add(tests, &name("guard_killed_first"), move || guard_killed_first(form));
         add(tests, &name("both_killed_and_swept"), move || both_killed_and_swept(form));
         add(tests, &name("runtime_ends"), move || runtime_ends(form));
+        add(tests, &name("cgroup_of_a_killed_component"), move || cgroup_is_removed(form));
     }
     add(tests, "guard::trampoline_without_word_ends", trampoline_without_word_ends);
     add(tests, "guard::list_of_another_boot_or_process", list_of_another_boot_or_process);
@@ -138,6 +140,21 @@ fn manager_killed(form: &str) {
     manager.all_gone();
     eventually(GONE_WITHIN, "the guard ends as well", || !lives(guard));
     assert!(!manager.dir.path("temporary").exists(), "the guard removes the temporary folder");
+}
+
+/// The kernel keeps an empty cgroup until it is removed.
+fn cgroup_is_removed(form: &str) {
+    let mut manager = Manager::start("limited-manager", &[form]);
+    manager.wait_for("ready");
+    let listed = fs::read_to_string(manager.dir.path("cgroups")).unwrap();
+    let Some(cgroup) = listed.lines().next().map(Path::new) else {
+        eprintln!("skipped: a component has no cgroup here");
+        return;
+    };
+    assert_eq!(listed.lines().count(), 1, "that of the one that stopped is removed: {listed}");
+    manager.kill();
+    manager.all_gone();
+    eventually(GONE_WITHIN, "its cgroup is removed", || !cgroup.exists());
 }
 
 fn killed_at_any_moment(form: &str) {

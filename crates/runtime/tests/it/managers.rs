@@ -45,6 +45,29 @@ pub(crate) fn main(kind: &str, dir: &str, rest: &[&str]) -> ExitCode {
                 write("ready");
                 std::future::pending().await
             }
+            // Two components with a limit each, and so with a cgroup where the system offers that; one is stopped at once.
+            ("limited-manager", [name]) => {
+                let loader = start(form(name), None).await;
+                let one = async |op| {
+                    let mut ctx = context(spec(&["parent", &path(&format!("child-{op}"))], up()));
+                    ctx.op = majordomo_core::OpId(op);
+                    ctx.memory_limit = Some(majordomo_core::ByteSize::mib(512));
+                    loader.start(ctx).await.unwrap()
+                };
+                let _kept = one(1).await;
+                one(2).await.stop(DEADLINE).await.unwrap();
+                let parent = loader.cgroups();
+                let own = format!("-{}-", std::process::id());
+                let below = parent.iter().flat_map(|parent| std::fs::read_dir(parent.dir()).unwrap());
+                let below = below.map(|entry| entry.unwrap().path());
+                let cgroups: Vec<_> = below
+                    .map(|path| path.display().to_string())
+                    .filter(|path| path.contains(&own))
+                    .collect();
+                std::fs::write(dir.join("cgroups"), cgroups.join("\n")).unwrap();
+                write("ready");
+                std::future::pending().await
+            }
             // Starts components in an endless loop, three at a time.
             ("busy-manager", [name]) => {
                 let loader = start(form(name), None).await;
