@@ -6,3 +6,20 @@
 
 #[allow(dead_code, reason = "the export that uses the messages follows")]
 mod proto;
+
+mod calibration;
+mod queue;
+mod runtime;
+mod selected;
+mod service;
+mod tensor;
+
+pub use calibration::cache::{Calibration, CalibrationKey, machine};
+pub use calibration::child::{CHILD_ARG, ChildCommand, child_main};
+pub use calibration::measure::{RealTime, Stopwatch};
+pub use calibration::{BUCKETS, Candidate, Maker, Measured, Plan, Rejection, Timing, bucket_of};
+pub use queue::{MAX_TIME_OUTS, Opening, QueueLimits, QueuedBackend, Session};
+pub use runtime::{open_model, platform_maker};
+pub use selected::Selected;
+pub use service::{CalibrationStore, NoStore, Part, PartReport, Service, ServiceConfig, Then};
+pub use tensor::{ComputeUnits, OpenModel, Tensor, TensorModel, TensorThread};

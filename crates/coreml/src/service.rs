@@ -1,0 +1,357 @@
+//! Back ends for the current model, off every hot path: exports, calibrates, swaps.
+//!
+//! Owns one thread and the back ends that are in use. The newest job replaces one that still waits. Invariants: readers get
+//! a back end with its weights, never a half-made one; after any failure the kernels answer, and the reason is shown.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use majordomo_predictor::{Backend, DenseWeights, SimdBackend, WeightsId};
+
+use crate::calibration::cache::{Calibration, CalibrationKey, machine};
+use crate::calibration::check::Judge;
+use crate::calibration::child::{ChildCommand, ask};
+use crate::calibration::choice::choose;
+use crate::calibration::{BUCKETS, Candidate, Maker, Measured, Plan, Rejection, Timing};
+use crate::selected::Selected;
+
+/// Rows that a back end is checked with where the caller has fewer.
+const MIN_PROBES: usize = 64;
+
+/// Where calibrations are kept; bytes by the weights that they are of.
+pub trait CalibrationStore: Send {
+    /// The calibration that was kept last for these weights' part of the model.
+    fn read(&self, part: &str) -> Option<Vec<u8>>;
+
+    /// Keeps a calibration; the one before it is replaced. A failure costs another calibration, no more.
+    fn write(&self, part: &str, bytes: Vec<u8>);
+}
+
+/// A store that keeps nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoStore;
+
+impl CalibrationStore for NoStore {
+    fn read(&self, _part: &str) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn write(&self, _part: &str, _bytes: Vec<u8>) {}
+}
+
+/// The parts that the service works with.
+pub struct ServiceConfig {
+    /// Makes the back ends, as the maker of the child does.
+    pub maker: Arc<dyn Maker>,
+    /// The calibration child; none = no back end but the kernels, with the reason given here.
+    pub child: Result<ChildCommand, String>,
+    /// Exported models; emptied for each set of weights.
+    pub folder: PathBuf,
+    /// How back ends are measured.
+    pub plan: Plan,
+    /// Where calibrations are kept.
+    pub store: Box<dyn CalibrationStore>,
+}
+
+/// One set of weights of a job.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// `model` or `prior`; a folder's name.
+    pub name: &'static str,
+    /// The dense layers.
+    pub weights: DenseWeights,
+    /// Rows of units to check and measure with; where there are few, pseudo-random ones are added.
+    pub probes: Vec<f32>,
+    /// By label; 0.5 where they are missing.
+    pub thresholds: Vec<f32>,
+}
+
+/// Runs when the back ends of a job are in use, with one for each of its parts.
+pub type Then = Box<dyn FnOnce(&[Arc<Selected>]) + Send>;
+
+/// The state of one part, for people.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PartReport {
+    /// Version of the snapshot that the weights were taken from.
+    pub version: u64,
+    /// Which weights.
+    pub weights: WeightsId,
+    /// By bucket of [`BUCKETS`], the name of the back end.
+    pub chosen: Vec<String>,
+    /// Whether the calibration was read instead of made.
+    pub is_cached: bool,
+    /// Back ends that were measured, and those that were rejected with the reason.
+    pub candidates: Vec<Candidate>,
+    /// Why only the kernels answer, where something failed.
+    pub failure: Option<String>,
+}
+
+/// The thread and what it made.
+#[derive(Debug)]
+pub struct Service {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Option<(Vec<Part>, Then)>,
+    is_working: bool,
+    is_ending: bool,
+    current: Vec<(&'static str, Arc<Selected>, PartReport)>,
+    n_calibrations: u64,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("current", &self.current).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// A thread that panicked left the state whole: it is changed in single steps.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Service {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub fn start(config: ServiceConfig) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let own = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("majordomo-backend".into())
+            .spawn(move || Worker { config, shared: own }.run())?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Hands in the weights of a new model; `then` runs on the service's thread when their back ends are in use. Returns at
+    /// once. A job that still waits is dropped.
+    pub fn submit(&self, parts: Vec<Part>, then: Then) {
+        self.shared.lock().waiting = Some((parts, then));
+        self.shared.wake.notify_one();
+    }
+
+    /// The back end of these weights; none when those in use are for others, and the kernels answer.
+    #[must_use]
+    pub fn back_end(&self, weights: WeightsId) -> Option<Arc<Selected>> {
+        let state = self.shared.lock();
+        let found = state.current.iter().find(|(_, selected, _)| selected.weights_id() == weights);
+        found.map(|(_, selected, _)| Arc::clone(selected))
+    }
+
+    /// The state of all parts, and whether a calibration is under way. Failures since the choice are among the reasons.
+    #[must_use]
+    pub fn report(&self) -> (Vec<(&'static str, PartReport)>, bool) {
+        let state = self.shared.lock();
+        let parts = state.current.iter().map(|(name, selected, report)| {
+            let mut report = report.clone();
+            report.chosen = selected.names().map(str::to_owned).into();
+            report.failure = selected.failure().map(str::to_owned).or(report.failure);
+            (*name, report)
+        });
+        (parts.collect(), state.is_working || state.waiting.is_some())
+    }
+
+    /// Calibrations that were made and not read.
+    #[must_use]
+    pub fn n_calibrations(&self) -> u64 {
+        self.shared.lock().n_calibrations
+    }
+}
+
+impl Drop for Service {
+    /// Ends the thread: at once when it is idle, within the plan's deadline when it calibrates.
+    fn drop(&mut self) {
+        self.shared.lock().is_ending = true;
+        self.shared.wake.notify_one();
+        // Not waited for: it holds nothing but its child, which ends by itself.
+        drop(self.thread.take());
+    }
+}
+
+struct Worker {
+    config: ServiceConfig,
+    shared: Arc<Shared>,
+}
+
+impl Worker {
+    fn run(self) {
+        loop {
+            let (parts, then) = {
+                let mut state = self.shared.lock();
+                state.is_working = false;
+                loop {
+                    if state.is_ending {
+                        return;
+                    }
+                    if let Some(job) = state.waiting.take() {
+                        state.is_working = true;
+                        break job;
+                    }
+                    state = self.shared.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+            };
+            let made: Vec<_> = parts.iter().map(|part| self.part(part)).collect();
+            let selected: Vec<Arc<Selected>> = made.iter().map(|m| Arc::clone(&m.1)).collect();
+            self.shared.lock().current = made;
+            then(&selected);
+        }
+    }
+
+    fn part(&self, part: &Part) -> (&'static str, Arc<Selected>, PartReport) {
+        let weights = &part.weights;
+        if let Some(kept) = self.kept(part) {
+            return kept;
+        }
+        let report = PartReport {
+            version: weights.version(),
+            weights: weights.id(),
+            ..PartReport::default()
+        };
+        match self.calibrated(part) {
+            Ok((calibration, is_cached)) => self.in_use(part, &calibration, is_cached),
+            Err(why) => {
+                let selected = Arc::new(Selected::kernels(weights.clone()));
+                (part.name, selected, PartReport { failure: Some(why), ..report })
+            }
+        }
+    }
+
+    /// The back end in use, if it has these weights and did not fail: the prior stays while models change.
+    fn kept(&self, part: &Part) -> Option<(&'static str, Arc<Selected>, PartReport)> {
+        let state = self.shared.lock();
+        let (name, selected, report) = state.current.iter().find(|(name, selected, report)| {
+            *name == part.name
+                && selected.weights_id() == part.weights.id()
+                && selected.failure().is_none()
+                && report.failure.is_none()
+        })?;
+        Some((*name, Arc::clone(selected), report.clone()))
+    }
+
+    /// The calibration of these weights: read, or made by children.
+    fn calibrated(&self, part: &Part) -> Result<(Calibration, bool), String> {
+        let names = self.config.maker.names();
+        let (os_build, chip) = machine();
+        let key = CalibrationKey {
+            weights: part.weights.id().0,
+            os_build,
+            chip,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let folder = self.config.folder.join(part.name);
+        if names.is_empty() {
+            let none = Rejection::Failed("not measured: there is no other back end".to_owned());
+            let simd = Candidate { name: SimdBackend::NAME.to_owned(), result: Err(none) };
+            return Ok((Calibration { key, simd, others: Vec::new() }, false));
+        }
+        let child = self.config.child.as_ref().map_err(Clone::clone)?;
+        // Models of other weights are of no use any more. A folder that is missing is no failure, one that stays shows below.
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| format!("no folder for exported models: {error}"))?;
+        self.config
+            .maker
+            .prepare(&part.weights, &folder)
+            .map_err(|error| format!("the model was not exported: {error}"))?;
+        let kept = self.config.store.read(part.name);
+        if let Some(kept) = kept.and_then(|bytes| Calibration::decode(&bytes, &key)) {
+            return Ok((kept, true));
+        }
+        let probes = with_random_rows(&part.probes, part.weights.n_hidden());
+        let judge = Judge::new(&part.weights, &part.thresholds, &probes);
+        let measure = |name: &str| {
+            let result = ask(child, name, &part.weights, &probes, &folder, self.config.plan);
+            let result = result.and_then(|report| {
+                let [before, after] = &report.scores;
+                let difference = judge.judge(before)?.max(judge.judge(after)?);
+                let (timings, placement) = (report.timings, report.placement);
+                Ok(Measured { name: name.to_owned(), difference, timings, placement })
+            });
+            Candidate { name: name.to_owned(), result }
+        };
+        let simd = measure(SimdBackend::NAME);
+        let others = names.iter().map(|name| measure(name)).collect();
+        let calibration = Calibration { key, simd, others };
+        // Without the kernels' own times there was no child at all, which may be otherwise next time.
+        if calibration.simd.result.is_ok() {
+            self.config.store.write(part.name, calibration.encode());
+        }
+        self.shared.lock().n_calibrations += 1;
+        Ok((calibration, false))
+    }
+
+    /// Makes the chosen back ends in this process.
+    fn in_use(
+        &self,
+        part: &Part,
+        calibration: &Calibration,
+        is_cached: bool,
+    ) -> (&'static str, Arc<Selected>, PartReport) {
+        let chosen = choose(&calibration.simd, &calibration.others);
+        let folder = self.config.folder.join(part.name);
+        let mut made: Vec<Option<Arc<dyn Backend>>> = vec![None; calibration.others.len()];
+        let mut failure = None;
+        for (at, candidate) in calibration.others.iter().enumerate() {
+            if chosen.contains(&Some(at)) {
+                match self.config.maker.make(&candidate.name, &part.weights, &folder) {
+                    Ok(back_end) => made[at] = Some(back_end),
+                    Err(error) => failure = Some(format!("{}: {error}", candidate.name)),
+                }
+            }
+        }
+        let by_bucket = chosen.map(|at| at.and_then(|at| made[at].clone()));
+        let selected = Arc::new(Selected::new(part.weights.clone(), by_bucket));
+        let simd = calibration.simd.result.is_ok() || !calibration.others.is_empty();
+        let candidates =
+            simd.then(|| calibration.simd.clone()).into_iter().chain(calibration.others.clone());
+        let report = PartReport {
+            version: part.weights.version(),
+            weights: part.weights.id(),
+            chosen: selected.names().map(str::to_owned).into(),
+            is_cached,
+            candidates: candidates.collect(),
+            failure,
+        };
+        (part.name, selected, report)
+    }
+}
+
+impl PartReport {
+    /// The times of a measured back end at a bucket.
+    #[must_use]
+    pub fn timing(&self, name: &str, rows: usize) -> Option<&Timing> {
+        let candidate = self.candidates.iter().find(|candidate| candidate.name == name)?;
+        candidate.result.as_ref().ok()?.timings.iter().find(|t| t.rows as usize == rows)
+    }
+}
+
+/// The caller's rows, and pseudo-random ones where they are few; the seed is fixed.
+fn with_random_rows(probes: &[f32], n_hidden: usize) -> Vec<f32> {
+    let whole = probes.len() / n_hidden * n_hidden;
+    let mut out = probes[..whole].to_vec();
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    while out.len() < MIN_PROBES * n_hidden {
+        // SplitMix64 (Steele et al., 2014).
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        out.push(((z ^ (z >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0);
+    }
+    out
+}
+
+const _: () = assert!(BUCKETS[0] == 1, "every batch has a bucket");

@@ -1,0 +1,190 @@
+//! Models of components: named arrays in, named arrays out, on a thread of their own.
+//!
+//! Owns the thread and the time-outs; does not know the platform. Invariants: a caller waits no longer than its time-out;
+//! the model is dropped on the thread that opened it, when the last handle is gone.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel,
+};
+use std::time::Duration;
+
+use majordomo_predictor::BackendError;
+
+/// The devices that Core ML may use. All of them at once is not among the values: it can abort the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ComputeUnits {
+    /// The processor alone.
+    CpuOnly,
+    /// The processor and the graphics chip.
+    CpuAndGpu,
+    /// The processor and the Neural Engine.
+    #[default]
+    CpuAndNeuralEngine,
+}
+
+/// A named array of 32-bit numbers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tensor {
+    /// The name of the model's input or output.
+    pub name: String,
+    /// Length by dimension.
+    pub shape: Vec<usize>,
+    /// In row-major order; as many as the shape says.
+    pub data: Vec<f32>,
+}
+
+/// A loaded model on the thread that opened it.
+pub trait TensorModel {
+    /// Computes the outputs, ordered by name.
+    ///
+    /// # Errors
+    /// Inputs that the model does not have, and whatever the platform reports.
+    fn predict(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, BackendError>;
+}
+
+/// Opens a model on the thread that keeps it.
+pub type OpenModel = Box<dyn FnOnce() -> Result<Box<dyn TensorModel>, BackendError> + Send>;
+
+type Job = (Vec<Tensor>, Sender<Result<Vec<Tensor>, BackendError>>);
+
+/// Predictions that wait.
+const WAITING: usize = 64;
+
+/// A model of a component, ready to predict; the model is unloaded with the last handle.
+#[derive(Debug)]
+pub struct TensorThread {
+    to: SyncSender<Job>,
+}
+
+impl TensorThread {
+    /// Starts the thread and opens the model on it. Blocks until it is open.
+    ///
+    /// # Errors
+    /// Those of the opening; [`BackendError::TimedOut`] after `time_out`.
+    pub fn start(time_out: Duration, open: OpenModel) -> Result<Self, BackendError> {
+        let (to, inbox) = sync_channel::<Job>(WAITING);
+        let (opened, answer) = channel();
+        std::thread::Builder::new()
+            .name("majordomo-model".into())
+            .spawn(move || serve(open, &opened, &inbox))
+            .map_err(|error| BackendError::Failed(format!("no thread: {error}")))?;
+        wait(&answer, time_out)??;
+        Ok(Self { to })
+    }
+
+    /// Computes the outputs for inputs. Blocks, at most for `time_out`.
+    ///
+    /// # Errors
+    /// Inputs whose numbers do not fit their shape, and those of [`BackendError`].
+    pub fn predict(
+        &self,
+        inputs: Vec<Tensor>,
+        time_out: Duration,
+    ) -> Result<Vec<Tensor>, BackendError> {
+        for Tensor { name, shape, data } in &inputs {
+            let count = shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side));
+            if count != Some(data.len()) || data.is_empty() {
+                let why = format!("input `{name}` has {} numbers for {shape:?}", data.len());
+                return Err(BackendError::Failed(why));
+            }
+        }
+        let (reply, answer) = channel();
+        self.to.try_send((inputs, reply)).map_err(|error| match error {
+            TrySendError::Full(_) => BackendError::Busy(WAITING),
+            TrySendError::Disconnected(_) => ended(),
+        })?;
+        wait(&answer, time_out)?
+    }
+}
+
+fn wait<T>(answer: &Receiver<T>, time_out: Duration) -> Result<T, BackendError> {
+    answer.recv_timeout(time_out).map_err(|error| match error {
+        RecvTimeoutError::Timeout => BackendError::TimedOut(time_out),
+        RecvTimeoutError::Disconnected => ended(),
+    })
+}
+
+fn ended() -> BackendError {
+    BackendError::Ended("its thread panicked".to_owned())
+}
+
+fn serve(open: OpenModel, opened: &Sender<Result<(), BackendError>>, inbox: &Receiver<Job>) {
+    // A panic drops the replies, which their receivers see.
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        let mut model = match open() {
+            Ok(model) => model,
+            Err(error) => {
+                let _ = opened.send(Err(error));
+                return;
+            }
+        };
+        if opened.send(Ok(())).is_err() {
+            return;
+        }
+        for (inputs, reply) in inbox {
+            // No receiver: the caller's time-out has passed.
+            let _ = reply.send(model.predict(&inputs));
+        }
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Reverses its inputs; panics for an input called `panic`, waits for one called `wait`.
+    struct Reverse(Receiver<()>);
+
+    impl TensorModel for Reverse {
+        fn predict(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, BackendError> {
+            assert!(inputs.iter().all(|tensor| tensor.name != "panic"), "planted");
+            if inputs.iter().any(|tensor| tensor.name == "wait") {
+                let _ = self.0.recv();
+            }
+            let reversed = |tensor: &Tensor| Tensor {
+                data: tensor.data.iter().rev().copied().collect(),
+                ..tensor.clone()
+            };
+            Ok(inputs.iter().map(reversed).collect())
+        }
+    }
+
+    fn tensor(name: &str) -> Tensor {
+        Tensor { name: name.to_owned(), shape: vec![1, 2], data: vec![1.0, 2.0] }
+    }
+
+    fn start() -> (TensorThread, Sender<()>) {
+        let (word, gate) = channel();
+        let open: OpenModel = Box::new(move || Ok(Box::new(Reverse(gate))));
+        (TensorThread::start(LONG, open).expect("it opens"), word)
+    }
+
+    #[test]
+    fn predictions_are_made_on_the_models_thread() {
+        let (model, _word) = start();
+        let out = model.predict(vec![tensor("x")], LONG).expect("an answer");
+        assert_eq!(out[0].data, [2.0, 1.0]);
+        let short = Tensor { shape: vec![3], ..tensor("x") };
+        assert!(matches!(model.predict(vec![short], LONG), Err(BackendError::Failed(_))));
+        let huge = Tensor { shape: vec![usize::MAX, 2], ..tensor("x") };
+        assert!(matches!(model.predict(vec![huge], LONG), Err(BackendError::Failed(_))));
+    }
+
+    #[test]
+    fn time_outs_panics_and_failed_openings_are_errors() {
+        let (model, word) = start();
+        let short = Duration::from_millis(5);
+        let late = model.predict(vec![tensor("wait")], short);
+        assert_eq!(late, Err(BackendError::TimedOut(short)));
+        drop(word);
+        assert!(model.predict(vec![tensor("x")], LONG).is_ok());
+        assert_eq!(model.predict(vec![tensor("panic")], LONG), Err(ended()));
+        assert_eq!(model.predict(vec![tensor("x")], LONG), Err(ended()));
+        let failing: OpenModel = Box::new(|| Err(BackendError::Failed("no model".to_owned())));
+        let failed = TensorThread::start(LONG, failing);
+        assert_eq!(failed.err(), Some(BackendError::Failed("no model".to_owned())));
+    }
+}
