@@ -1,7 +1,7 @@
 //! `cargo xtask cross`: packages built and tested for aarch64 on an x86-64 Debian machine.
 //!
 //! Owns what is checked: tests for Linux on aarch64, run under an emulator; clippy for it and for macOS; Mach-O
-//! code for macOS (nothing can be linked or run for macOS here). Where the tools come from is `tools`' business.
+//! code for macOS, and types and lints of what needs Apple's frameworks (nothing can be linked or run for macOS here). Where the tools come from is `tools`' business.
 //! Where they cannot be had this says so and passes, unless they are required.
 
 mod tools;
@@ -21,12 +21,18 @@ const MACOS: &str = "aarch64-apple-darwin";
 /// Checked by default: packages whose code differs by architecture.
 const PACKAGES: &[&str] = &["majordomo-simd"];
 
+/// Packages with code for macOS alone, which is checked by type and linted.
+const MACOS_PACKAGES: &[&str] = &["majordomo-coreml", "majordomo"];
+/// Their features for macOS.
+const MACOS_FEATURES: &str = "majordomo/coreml";
+
 /// Runs everything for the packages named.
 ///
 /// # Errors
 /// An unknown package, a check that fails, or tools that cannot be had although they are `required`.
 pub(crate) fn run(project: &Project, packages: &[String], required: bool) -> Result<Closing> {
-    let packages: BTreeSet<&str> = if packages.is_empty() {
+    let is_default = packages.is_empty();
+    let packages: BTreeSet<&str> = if is_default {
         PACKAGES.iter().copied().collect()
     } else {
         packages.iter().map(String::as_str).collect()
@@ -77,6 +83,16 @@ pub(crate) fn run(project: &Project, packages: &[String], required: bool) -> Res
         let format = tools.object_format(&sh, &path)?;
         ensure!(format.contains("mach-o arm64"), "{} is no Mach-O: {format}", path.display());
         println!("{name}: {format}");
+    }
+    let knows = |name: &str| project.packages.iter().any(|package| package.name == name);
+    if is_default && MACOS_PACKAGES.iter().all(|name| knows(name)) {
+        println!("-- {MACOS}: types and lints of the runtime for Core ML");
+        let names = &MACOS_PACKAGES.iter().flat_map(|name| ["--package", name]).collect::<Vec<_>>();
+        let check = cmd!(
+            sh,
+            "cargo check -Zbuild-std=std --lib --target {MACOS} --target-dir {target} --features {MACOS_FEATURES} {names...}"
+        );
+        child::run(tools.without_c(&sh, check)?.env("RUSTC_BOOTSTRAP", "1"))?;
     }
     Ok(closing)
 }

@@ -117,7 +117,8 @@ const STAGES: &[Stage] = &[
 const LOOM_MAX_PREEMPTIONS: &str = "3";
 
 /// Features that the product leaves out, that change nothing of it, and that have tests and examples of their own.
-const ADDED_FEATURES: &str = "majordomo-predictor/linfa,majordomo-preloader/worker";
+const ADDED_FEATURES: &str =
+    "majordomo-predictor/linfa,majordomo-preloader/worker,majordomo/coreml";
 /// Tests of a feature that would change the product's.
 const FEATURE_TESTS: &[&str] = &["--package", "majordomo-memory", "--all-features", "--", "cold"];
 

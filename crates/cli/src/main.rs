@@ -42,6 +42,10 @@ fn main() -> ExitCode {
     if let Some(code) = majordomo::hidden_main(std::env::args_os().skip(1)) {
         return code;
     }
+    #[cfg(feature = "coreml")]
+    if let Some(code) = majordomo::calibration_main(std::env::args_os().skip(1)) {
+        return code;
+    }
     // A dozen threads, of which few allocate much: heaps of their own would keep what each has freed.
     majordomo::bound_heaps(2);
     let args = match Args::read() {

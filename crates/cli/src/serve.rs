@@ -48,6 +48,10 @@ pub(crate) async fn run(
     if let Some(dir) = &args.state_dir {
         builder = builder.state_dir(dir);
     }
+    #[cfg(feature = "coreml")]
+    {
+        builder = builder.back_ends(majordomo::BackEnds::of_program(std::env::current_exe()?));
+    }
     let mut interrupts = Interrupts::new()?;
     let notify = Notify::new();
     // Before anything is loaded: a server that is refused must not disturb another.

@@ -39,6 +39,8 @@ pub struct Builder {
     pub(crate) measures: bool,
     pub(crate) adopt_strays: bool,
     pub(crate) releases_program: bool,
+    #[cfg(feature = "coreml")]
+    pub(crate) back_ends: Option<crate::back_ends::BackEnds>,
 }
 
 impl fmt::Debug for Builder {
@@ -184,6 +186,15 @@ impl Builder {
     #[must_use]
     pub fn release_program(mut self) -> Self {
         self.releases_program = true;
+        self
+    }
+
+    /// Chooses among back ends of the text model's dense layers by measurement, in a child process, after each retrain;
+    /// batches are computed by the fastest. Without this call, and wherever one fails, the kernels compute everything.
+    #[cfg(feature = "coreml")]
+    #[must_use]
+    pub fn back_ends(mut self, back_ends: crate::BackEnds) -> Self {
+        self.back_ends = Some(back_ends);
         self
     }
 

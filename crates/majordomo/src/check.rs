@@ -9,6 +9,8 @@ use majordomo_registry::{
 };
 use majordomo_runtime::process::{ProcessError, look_up};
 
+use crate::core_ml;
+
 /// Reads a configuration file and checks it as a start would: besides what [`read_config`](crate::read_config)
 /// finds, a loader that this build lacks is an error, and a program that does not exist a warning that says where
 /// it was looked for. Components of the predecessor's file that this build cannot load are warnings, so that the
@@ -81,6 +83,7 @@ pub(crate) fn look(spec: &ComponentSpec, legacy: bool, folder: &Path) -> Option<
         LoaderSpec::Process(process) => {
             look_up(&spec.id, process, folder).err().map(|error| missing(&error))
         }
+        LoaderSpec::CoreMl(model) => core_ml::look(&spec.id, model, folder),
         other => Some(Finding {
             severity: if legacy { Severity::Warning } else { Severity::Error },
             code: "no-loader",

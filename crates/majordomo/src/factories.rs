@@ -1,11 +1,12 @@
 //! The factories of a manager, and the check that builtins and factories match.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use majordomo_core::{ComponentId, quoted};
 use majordomo_registry::{ComponentSpec, LoaderSpec, Problem};
-use majordomo_runtime::Factory;
+use majordomo_runtime::{CORE_ML_FACTORY, Factory};
 
 /// A factory, as it was registered.
 #[derive(Clone, Debug)]
@@ -44,10 +45,13 @@ impl Factories {
         self.0.retain(|r| r.component.as_ref() != Some(component));
     }
 
-    /// The factories by name, as the shell looks them up.
-    pub(crate) fn by_name(&self) -> BTreeMap<String, Factory> {
+    /// The factories by name, as the shell looks them up; that of Core ML components, whose models are below `base_dir`,
+    /// where this build and system have it.
+    pub(crate) fn by_name(&self, base_dir: &Path) -> BTreeMap<String, Factory> {
         let named = self.0.iter().filter_map(|r| Some((r.name.clone()?, r.factory.clone())));
-        named.collect()
+        let core_ml = crate::core_ml::factory(base_dir);
+        let core_ml = core_ml.map(|factory| (CORE_ML_FACTORY.to_owned(), factory));
+        named.chain(core_ml).collect()
     }
 
     /// Problems of the registrations themselves: a component that is no builtin, and two factories of one name.

@@ -2,6 +2,7 @@
 //!
 //! Knows no lease and no engine. Invariants: queries never wait for the thread that learns; a text is never logged.
 
+mod after_retrain;
 mod answer;
 mod brain;
 mod error;
@@ -16,6 +17,8 @@ mod settings;
 mod spoken;
 mod view;
 
+#[cfg(feature = "coreml")]
+pub(crate) use after_retrain::AfterRetrain;
 pub use answer::{Evidence, IntentsAnswer, NGram, Need, Prediction, Scored};
 pub(crate) use brain::{Brain, Matchers};
 pub use error::IntentError;

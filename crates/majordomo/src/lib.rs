@@ -40,10 +40,13 @@
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!("Majordomo runs on Linux and macOS; on Windows use WSL 2");
 
+#[cfg(feature = "coreml")]
+mod back_ends;
 mod builder;
 mod change;
 mod check;
 mod component_ref;
+mod core_ml;
 #[cfg(doctest)]
 mod documents;
 mod error;
@@ -66,10 +69,14 @@ mod temporary;
 mod unkept;
 mod without_uses;
 
+#[cfg(feature = "coreml")]
+pub use back_ends::{BackEnds, calibration_main};
 pub use builder::{Builder, memory_limit};
 pub use change::{Change, ChangeEffect, Reloaded};
 pub use check::{check_config, check_standalone};
 pub use component_ref::{ComponentRef, LeasedAs};
+#[cfg(feature = "coreml")]
+pub use core_ml::CoreMlModel;
 pub use error::{BuildError, ReloadError, StateError};
 pub use factory::Factory;
 pub use handle::Handle;
@@ -97,18 +104,20 @@ pub use majordomo_core::{
     decode_line, decode_text, printable, printable_json, quoted, quoted_path, quoted_start,
     start_of, start_within,
 };
+#[cfg(feature = "coreml")]
+pub use majordomo_coreml::{ChildCommand, Maker, Plan as CalibrationPlan, Tensor};
 pub use majordomo_memory::{
     ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, MappedBuf, PressureReading, PressureSource,
     SharedSlice, SourceError, bound_heaps, release_program,
 };
 pub use majordomo_paging::{Swap, SwapDevice, SwapKind};
 pub use majordomo_registry::{
-    AsleepSpec, CatalogError, ComponentSpec, ConflictPolicy, ExternalSpec, LoadedConfig,
-    LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeRule, ProbeSpec, Problem, Problems,
-    ProcessSpec, Protocol, ReadySpec, ResolvedComponent, ResolvedKey, RestartPolicy,
-    ServiceRequest, ServiceUrl, Severity, StdinMode, StdioSpec, StepRequest, StepSpec, StopSignal,
-    StopSpec, TrimSignal, TrimSpec, UrlScheme, WarmUpRequest, WarmUpSpec, WhileLeased,
-    environment_variable, read_config, schema, temporary_folder,
+    AsleepSpec, CatalogError, ComponentSpec, ComputeUnits, ConflictPolicy, CoreMlSpec,
+    ExternalSpec, LoadedConfig, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeRule, ProbeSpec,
+    Problem, Problems, ProcessSpec, Protocol, ReadySpec, ResolvedComponent, ResolvedKey,
+    RestartPolicy, ServiceRequest, ServiceUrl, Severity, StdinMode, StdioSpec, StepRequest,
+    StepSpec, StopSignal, StopSpec, TrimSignal, TrimSpec, UrlScheme, WarmUpRequest, WarmUpSpec,
+    WhileLeased, environment_variable, read_config, schema, temporary_folder,
 };
 pub use majordomo_runtime::guard::{GuardForm, hidden_main};
 pub use majordomo_runtime::logs::{LogChunk, LogFollower, LogLine, LogStream};

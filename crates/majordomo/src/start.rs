@@ -11,10 +11,14 @@ use majordomo_registry::{
 };
 use majordomo_runtime::guard::{Guard, GuardConfig, GuardForm};
 use majordomo_runtime::process::{ProcessConfig, ProcessLoader, Subreaper};
-use majordomo_runtime::{Host, ShellParts, check_drivers};
+use majordomo_runtime::{Host, ShellParts, StatusSection, check_drivers};
 
+#[cfg(feature = "coreml")]
+use crate::back_ends::BackEndService;
 use crate::builder::Builder;
 use crate::error::BuildError;
+#[cfg(feature = "coreml")]
+use crate::intents::AfterRetrain;
 use crate::intents::{Brain, IntentService, Settings};
 use crate::manager::{Manager, Origin};
 use crate::parts::{Checked, Parts, Source};
@@ -79,7 +83,20 @@ impl Builder {
         });
         let brain = brain.await;
         let brain = brain.map_err(std::io::Error::other)?;
-        let intents = IntentService::start(brain, self.releases_program)?;
+        let mut sections: Vec<StatusSection> = Vec::new();
+        #[cfg(not(feature = "coreml"))]
+        let after_retrain = None;
+        #[cfg(feature = "coreml")]
+        let after_retrain = match self.back_ends.filter(|_| !self.dormant) {
+            Some(back_ends) => {
+                let service = BackEndService::start(back_ends, &state.path, store.as_ref())?;
+                sections.push(Box::new(service.section()));
+                Some(Box::new(service) as Box<dyn AfterRetrain>)
+            }
+            None => None,
+        };
+        let intents = IntentService::start(brain, self.releases_program, after_retrain)?;
+        sections.insert(0, Box::new(intents.section()));
         let runs_processes = catalog
             .keys()
             .any(|k| catalog.spec(k).is_some_and(|s| matches!(s.loader, LoaderSpec::Process(_))));
@@ -117,14 +134,14 @@ impl Builder {
             catalog,
             config: parts.config,
             budget,
-            factories: self.code.factories.by_name(),
+            factories: self.code.factories.by_name(&base_dir),
             processes,
             base_dir: base_dir.clone(),
             store,
             pressure,
             wall_clock: self.wall_clock,
             start: !self.dormant,
-            sections: vec![Box::new(intents.section())],
+            sections,
         })?;
         let origin = Origin {
             source: self.source,

@@ -52,8 +52,9 @@ pub use config::{
 pub use environment::{environment_variable, temporary_folder};
 pub use problem::{Position, Problem, Problems, Severity};
 pub use spec::{
-    AsleepSpec, ComponentSpec, ConflictPolicy, ExternalSpec, LoaderSpec, OnAbandon, OverLimit,
-    PoolSpec, ProbeRule, ProbeSpec, ProcessSpec, Protocol, ReadySpec, RestartPolicy,
-    ServiceRequest, ServiceUrl, StdinMode, StdioSpec, StepRequest, StepSpec, StopSignal, StopSpec,
-    TrimSignal, TrimSpec, UrlScheme, WELL_KNOWN_POOLS, WarmUpRequest, WarmUpSpec, WhileLeased,
+    AsleepSpec, ComponentSpec, ComputeUnits, ConflictPolicy, CoreMlSpec, ExternalSpec, LoaderSpec,
+    OnAbandon, OverLimit, PoolSpec, ProbeRule, ProbeSpec, ProcessSpec, Protocol, ReadySpec,
+    RestartPolicy, ServiceRequest, ServiceUrl, StdinMode, StdioSpec, StepRequest, StepSpec,
+    StopSignal, StopSpec, TrimSignal, TrimSpec, UrlScheme, WELL_KNOWN_POOLS, WarmUpRequest,
+    WarmUpSpec, WhileLeased,
 };

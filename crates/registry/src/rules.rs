@@ -87,6 +87,16 @@ pub(crate) fn check(spec: &ComponentSpec) -> Vec<Breach<'_>> {
                 }
             }
         }
+        LoaderSpec::CoreMl(model) => {
+            if spec.asleep.is_some() {
+                let message = "a Core ML model is never put to sleep".to_owned();
+                breaches.add(Place::Key("asleep"), "foreign-key", message, Some("remove it"));
+            }
+            if model.model.as_os_str().is_empty() {
+                let help = Some("name a compiled model: model = \"folder/name.mlmodelc\"");
+                breaches.add(Place::Key("model"), "bad-value", "model is empty".to_owned(), help);
+            }
+        }
         LoaderSpec::Builtin { factory } => {
             if factory.trim().is_empty() {
                 let help = Some("name the factory");

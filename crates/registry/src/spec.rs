@@ -1,11 +1,13 @@
 //! The specification of one component, from a configuration file or a builder.
 
+mod core_ml;
 mod external;
 mod probe;
 mod process;
 mod requests;
 mod setters;
 
+pub use core_ml::{ComputeUnits, CoreMlSpec};
 pub(crate) use external::is_request_path;
 pub use external::{ExternalSpec, ServiceRequest, ServiceUrl, UrlScheme};
 pub use probe::{ProbeRule, ProbeSpec, WhileLeased};
@@ -104,6 +106,8 @@ pub enum LoaderSpec {
     Python { module: String, function: String },
     /// A service that runs elsewhere.
     External(ExternalSpec),
+    /// A model of Core ML, loaded inside the manager's process; macOS only.
+    CoreMl(CoreMlSpec),
 }
 
 impl LoaderSpec {
@@ -114,7 +118,7 @@ impl LoaderSpec {
         match self {
             Self::Builtin { .. } | Self::Python { .. } => true,
             Self::Process(process) => process.trim.is_some(),
-            Self::External(_) => false,
+            Self::External(_) | Self::CoreMl(_) => false,
         }
     }
 
@@ -126,6 +130,7 @@ impl LoaderSpec {
             Self::Process(_) => "process",
             Self::Python { .. } => "python",
             Self::External(_) => "external",
+            Self::CoreMl(_) => "coreml",
         }
     }
 }
@@ -255,9 +260,7 @@ impl ComponentSpec {
     pub const fn program(&self) -> Option<&ProcessSpec> {
         match &self.loader {
             LoaderSpec::Process(process) => Some(process),
-            LoaderSpec::Builtin { .. } | LoaderSpec::Python { .. } | LoaderSpec::External(_) => {
-                None
-            }
+            _ => None,
         }
     }
 
@@ -283,7 +286,16 @@ impl ComponentSpec {
         match &self.loader {
             LoaderSpec::Process(process) => process.probe.as_ref(),
             LoaderSpec::External(service) => Some(&service.probe),
-            LoaderSpec::Builtin { .. } | LoaderSpec::Python { .. } => None,
+            _ => None,
+        }
+    }
+
+    /// The model of a Core ML component.
+    #[must_use]
+    pub const fn core_ml(&self) -> Option<&CoreMlSpec> {
+        match &self.loader {
+            LoaderSpec::CoreMl(model) => Some(model),
+            _ => None,
         }
     }
 
@@ -293,7 +305,7 @@ impl ComponentSpec {
         match &self.loader {
             LoaderSpec::Process(process) => process.has(part),
             LoaderSpec::External(_) => part == EndpointPart::Url,
-            LoaderSpec::Builtin { .. } | LoaderSpec::Python { .. } => false,
+            _ => false,
         }
     }
 

@@ -104,7 +104,7 @@ pub use exchange::OldLeases;
 pub use host::{AcquireOptions, Acquired, Ask, Host};
 pub use lease::{AnyLease, Dependency, Lease};
 pub use load_clock::LoadClock;
-pub use loader::{Factory, LoadContext, LoadError};
+pub use loader::{CORE_ML_FACTORY, Factory, LoadContext, LoadError};
 pub use memory::ComponentMemory;
 pub use proctable::{ProcessGroup, StartTime};
 pub use rungs::paged::try_parking;

@@ -30,6 +30,17 @@ pub(crate) fn loading_here() -> Option<ComponentId> {
     LOADING.try_with(Clone::clone).ok()
 }
 
+/// The name of the factory of all Core ML components; no builtin's factory can have it in a configuration, where names are
+/// not empty.
+pub const CORE_ML_FACTORY: &str = "";
+
+/// Why a Core ML component cannot be loaded where nothing is registered for it.
+pub(crate) const NO_CORE_ML: &str = if cfg!(target_os = "macos") {
+    "this build has no Core ML: build it with the feature `coreml`"
+} else {
+    "Core ML models are loaded on macOS only"
+};
+
 /// Any error, as loaders return it.
 pub type LoadError = Box<dyn std::error::Error + Send + Sync>;
 

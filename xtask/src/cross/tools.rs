@@ -131,6 +131,29 @@ impl Tools {
             .env("QEMU_LD_PREFIX", &self.aarch64)
     }
 
+    /// [`environment`](Self::environment) for a check of macOS code, with compilers for C and Objective-C that write empty files:
+    /// a build script compiles a few lines that nothing links.
+    ///
+    /// # Errors
+    /// When the two scripts cannot be written.
+    pub(super) fn without_c<'a>(&self, sh: &Shell, command: Cmd<'a>) -> Result<Cmd<'a>> {
+        let compiler =
+            "#!/bin/sh\nwhile [ $# -gt 0 ]; do [ \"$1\" = -o ] && : > \"$2\"; shift; done\n";
+        let archiver = "#!/bin/sh\nfor name; do case $name in *.a) : > \"$name\";; esac; done\n";
+        let mut paths = Vec::new();
+        for (name, text) in [("empty-cc", compiler), ("empty-ar", archiver)] {
+            let path = self.bin.join(name);
+            sh.write_file(&path, text)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+            paths.push(path);
+        }
+        Ok(self
+            .environment(command)
+            .env("CC_aarch64_apple_darwin", &paths[0])
+            .env("AR_aarch64_apple_darwin", &paths[1])
+            .env("SDKROOT", "/"))
+    }
+
     /// The format of the objects in a library, as LLVM calls it, and how many fused multiply-adds they have.
     pub(super) fn object_format(&self, sh: &Shell, library: &Path) -> Result<String> {
         let objdump = self.bin.join("llvm-objdump");

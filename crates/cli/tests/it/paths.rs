@@ -97,6 +97,13 @@ fn a_loader_that_this_build_lacks_is_an_error() {
     let parts = ["c.toml:2:10: error[no-loader]", "eyes", "no python loader", "command = ["];
     world.run(&["check", "c.toml"]).check(1, &parts, &[]);
     world.run(&["run", "c.toml", "see"]).check(1, &[], &parts);
+    world.write("mac.toml", "[components.eyes]\nmodel = \"eyes.mlmodelc\"\nkeywords = [\"see\"]\n");
+    let parts = ["mac.toml:2:9: error[no-loader]", "\"eyes\"", "macOS only"];
+    world.run(&["check", "mac.toml"]).check(
+        1,
+        if cfg!(target_os = "macos") { &[] } else { &parts },
+        &[],
+    );
     // A builtin needs a factory, and this program has none.
     world.write("builtin.toml", "[components.eyes]\nloader = \"builtin\"\nkeywords = [\"see\"]\n");
     let parts = ["builtin.toml:2:10: error[no-factory]", "\"eyes\"", "command = ["];

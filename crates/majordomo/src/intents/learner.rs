@@ -19,6 +19,7 @@ use majordomo_runtime::clock::Clock;
 use majordomo_runtime::log_throttle::LogThrottle;
 use tokio::sync::{oneshot, watch};
 
+use super::after_retrain::AfterRetrain;
 use super::brain::{Brain, Matchers};
 use super::error::IntentError;
 use super::figures::Figures;
@@ -98,6 +99,7 @@ pub(super) struct Learner {
     has_freed: bool,
     /// The program's code is unmapped after them, too.
     pub(super) releases_program: bool,
+    pub(super) after_retrain: Option<Box<dyn AfterRetrain>>,
     scratch: IntentScratch,
 }
 
@@ -126,6 +128,7 @@ impl Learner {
             failing: LogThrottle::default(),
             has_freed: false,
             releases_program: false,
+            after_retrain: None,
             scratch: IntentScratch::default(),
         };
         out.publish();
@@ -142,6 +145,7 @@ impl Learner {
     }
 
     fn run(mut self) {
+        self.report_model();
         let _ = self.retrain_if_due();
         loop {
             let first = match self.wake_after() {
@@ -265,6 +269,9 @@ impl Learner {
                 true
             }
         };
+        if let Some(after) = &self.after_retrain {
+            after.forget();
+        }
         // Even a text that is not learned from any more may stand in the file.
         if known {
             self.cancel_retrain();
@@ -338,6 +345,7 @@ impl Learner {
                 Verdict::Accepted { version } => {
                     tracing::debug!(version, "a retrained model answers from now on");
                     self.changed();
+                    self.report_model();
                 }
                 Verdict::Rejected(report) => {
                     tracing::debug!(?report, "a retrained model did worse and was turned away");
@@ -346,6 +354,15 @@ impl Learner {
                 Verdict::Stale => {}
             },
             Err(error) => tracing::debug!(%error, "a retrain was broken off"),
+        }
+    }
+
+    /// Reports the model and the kept outcomes to the follower, if there are both.
+    fn report_model(&mut self) {
+        if let Some(after) = &self.after_retrain
+            && let Some(job) = self.brain.predictor.rescore_job()
+        {
+            after.retrained(job);
         }
     }
 

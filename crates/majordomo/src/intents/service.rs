@@ -12,6 +12,7 @@ use majordomo_predictor::{IntentScratch, LearnError};
 use majordomo_runtime::clock::Clock;
 use tokio::sync::{oneshot, watch};
 
+use super::after_retrain::AfterRetrain;
 use super::answer::{Needs, Prediction};
 use super::brain::{Brain, Matchers};
 use super::error::{IntentError, MAX_QUEUED};
@@ -69,7 +70,12 @@ pub(crate) struct IntentService {
 
 impl IntentService {
     /// Starts the learner. With `releases_program` it unmaps the program's code after a retrain or a write.
-    pub(crate) fn start(brain: Brain, releases_program: bool) -> std::io::Result<Self> {
+    /// `after_retrain` follows the model.
+    pub(crate) fn start(
+        brain: Brain,
+        releases_program: bool,
+        after_retrain: Option<Box<dyn AfterRetrain>>,
+    ) -> std::io::Result<Self> {
         let clock = Clock::start();
         let figures = Arc::new(Figures::default());
         let (to, inbox) = flume::unbounded();
@@ -77,6 +83,7 @@ impl IntentService {
         let (mut learner, view) =
             Learner::new(brain, clock, Arc::clone(&figures), to.clone(), inbox);
         learner.releases_program = releases_program;
+        learner.after_retrain = after_retrain;
         learner.start(ending)?;
         Ok(Self { view, figures, clock, to, ended })
     }

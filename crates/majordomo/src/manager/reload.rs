@@ -57,7 +57,7 @@ impl Manager {
             return Ok(reloaded);
         }
         let specs = parts.specs.iter().map(|s| (**s).clone()).collect();
-        let factories = Some(code.factories.by_name());
+        let factories = Some(code.factories.by_name(&origin.base_dir));
         let configured =
             self.host().configure(specs, parts.pools, parts.config, budget, factories).await;
         // The catalog was built of the same specifications before.

@@ -4,6 +4,8 @@
 mod allocations;
 mod alone;
 mod asleep;
+#[cfg(feature = "coreml")]
+mod back_ends;
 mod builtins;
 mod bytes;
 mod calls;

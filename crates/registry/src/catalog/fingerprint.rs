@@ -24,6 +24,10 @@ pub(super) fn of(spec: &ComponentSpec) -> u64 {
         LoaderSpec::Builtin { factory } => out.text(factory),
         LoaderSpec::Process(process) => out.process(process),
         LoaderSpec::External(service) => out.text(&service.url.to_string()),
+        LoaderSpec::CoreMl(model) => {
+            out.text(&model.model.to_string_lossy());
+            out.text(model.compute_units.as_str());
+        }
         LoaderSpec::Python { module, function } => {
             out.text(module);
             out.text(function);

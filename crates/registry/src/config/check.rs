@@ -27,7 +27,7 @@ pub(crate) fn whole(
     for declared in &draft.components {
         if let Some(found) = look(&declared.spec, declared.legacy) {
             reports[declared.file].heir = Some(declared.spec.id.to_string());
-            let keys = ["command", "loader", "module"];
+            let keys = ["command", "loader", "module", "model"];
             let stated = keys.iter().find_map(|key| declared.keys.get(key));
             let span = stated.map_or(declared.name_span, |m| &m.node.span);
             let Finding { severity, code, message, suggestion } = found;

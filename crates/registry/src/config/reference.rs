@@ -118,7 +118,7 @@ env = { OMP_NUM_THREADS = false }
   `[legacy]` file inherit nothing.
 ";
 const COMPONENTS: &str = "The loader follows from the keys that only one kind has (`command` and others: a process; `module`: \
-    Python; `factory`: a Rust factory); otherwise write `loader`.";
+    Python; `factory`: a Rust factory; `model`: Core ML); otherwise write `loader`.";
 const MEMORY: &str = "
 ### `memory` in several pools
 

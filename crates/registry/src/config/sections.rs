@@ -257,6 +257,15 @@ fn loader(
     Some(match kind {
         "process" => LoaderSpec::Process(process::finish(report, member, draft)),
         "external" => LoaderSpec::External(external::finish(report, member, draft)?),
+        "coreml" => {
+            if !has(&"model") {
+                let message = format!("component {} has no model", quoted(name));
+                let help = Some("write model = \"folder/name.mlmodelc\"".to_owned());
+                report.error("missing-key", &member.key_span, message, help);
+                return None;
+            }
+            LoaderSpec::CoreMl(std::mem::take(&mut draft.core_ml))
+        }
         "python" => {
             if !has(&"module") {
                 let message =

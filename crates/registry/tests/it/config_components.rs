@@ -122,6 +122,17 @@ fn loader_follows_from_its_keys() {
         ],
     );
     check(
+        &with("loader = \"coreml\""),
+        &["1:13 missing-key component \"c\" has no model | write model = \"folder/name.mlmodelc\""],
+    );
+    check(
+        &with("model = \"eyes.mlmodelc\"\ncompute_units = \"all\"\nfactory = \"f\""),
+        &[
+            "3:17 bad-value \"all\" is not a value of compute_units | use one of cpu, cpu-gpu, cpu-ne",
+            "4:1 foreign-key factory belongs to loader = \"builtin\", not to \"coreml\" | remove it, or change the loader",
+        ],
+    );
+    check(
         &with("loader = \"builtin\"\ncommand = [\"x\"]\nmodule = \"m\""),
         &[
             "3:1 foreign-key command belongs to loader = \"process\", not to \"builtin\" | remove it, or change the loader",

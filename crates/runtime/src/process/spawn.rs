@@ -30,7 +30,13 @@ pub(super) struct Leader {
 /// The command lines of a trampoline in the process table: its words, and the rest of them when it opens its session by
 /// another program.
 #[derive(Clone, Debug)]
-pub(super) struct CommandLines([Vec<u8>; 2]);
+pub(super) struct CommandLines(
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "the process table of Linux alone has command lines")
+    )]
+    [Vec<u8>; 2],
+);
 
 /// Blocks until the trampoline runs. Its process group may take a moment longer: see [`Leader::until_it_leads`].
 pub(super) fn spawn(prepared: &Prepared, trampoline: &Trampoline) -> io::Result<Leader> {

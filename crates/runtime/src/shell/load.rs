@@ -39,16 +39,14 @@ impl Shell {
         let control = self.lanes.control();
         let finished = move |result| control.send(Control::Loaded { id, result });
         match &spec.loader {
-            LoaderSpec::Builtin { factory } => {
-                let Some(factory) = self.factories.get(factory).cloned() else {
-                    let known: Vec<_> = self.factories.keys().map(String::as_str).collect();
-                    finished(Err(FailedLoad::from(format!(
-                        "no builtin factory is registered as {} (registered: {}); register it with the builder",
-                        quoted(factory),
-                        if known.is_empty() { "none".to_owned() } else { known.join(", ") }
-                    ))));
-                    self.running.insert(id.op, running);
-                    return;
+            LoaderSpec::Builtin { .. } | LoaderSpec::CoreMl(_) => {
+                let factory = match self.factory(&spec.loader) {
+                    Ok(factory) => factory,
+                    Err(why) => {
+                        finished(Err(FailedLoad::from(why)));
+                        self.running.insert(id.op, running);
+                        return;
+                    }
                 };
                 let dependencies = Arc::new(self.dependencies(id.key));
                 let grant = self.heap.grant(id.op, self.grant_for(id.key));
@@ -128,6 +126,22 @@ impl Shell {
             )))),
         }
         self.running.insert(id.op, running);
+    }
+
+    /// The factory of a component inside this process, or why there is none.
+    fn factory(&self, loader: &LoaderSpec) -> Result<Factory, String> {
+        let LoaderSpec::Builtin { factory } = loader else {
+            let found = self.factories.get(loader::CORE_ML_FACTORY).cloned();
+            return found.ok_or_else(|| loader::NO_CORE_ML.to_owned());
+        };
+        self.factories.get(factory).cloned().ok_or_else(|| {
+            let known: Vec<_> = self.factories.keys().map(String::as_str).collect();
+            format!(
+                "no builtin factory is registered as {} (registered: {}); register it with the builder",
+                quoted(factory),
+                if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+            )
+        })
     }
 
     fn start_process(

@@ -13,15 +13,15 @@ use super::requests::{
 };
 use super::{Key, Kind, LONGEST, MS, Target, key};
 use crate::{
-    AsleepSpec, ComponentSpec, ConflictPolicy, LoaderSpec, OnAbandon, OverLimit, ProcessSpec,
-    RestartPolicy, StdinMode,
+    AsleepSpec, ComponentSpec, ComputeUnits, ConflictPolicy, CoreMlSpec, LoaderSpec, OnAbandon,
+    OverLimit, ProcessSpec, RestartPolicy, StdinMode,
 };
 
 /// The kinds of loader, in the order of their words.
-pub(crate) const LOADERS: &[&str] = &["builtin", "process", "python", "external"];
+pub(crate) const LOADERS: &[&str] = &["builtin", "process", "python", "external", "coreml"];
 
 /// The keys that only one kind of loader has.
-pub(crate) const LOADER_KEYS: [(&str, &[&str]); 4] = [
+pub(crate) const LOADER_KEYS: [(&str, &[&str]); 5] = [
     (
         "process",
         &[
@@ -48,6 +48,7 @@ pub(crate) const LOADER_KEYS: [(&str, &[&str]); 4] = [
     ),
     ("python", &["module", "function"]),
     ("external", &["external"]),
+    ("coreml", &["model", "compute_units"]),
     ("builtin", &["factory", "health_every", "health_failures", "health_while_leased"]),
 ];
 
@@ -69,6 +70,7 @@ pub(crate) struct ComponentDraft {
     pub(crate) external: Option<ExternalDraft>,
     pub(crate) module: Option<String>,
     pub(crate) function: Option<String>,
+    pub(crate) core_ml: CoreMlSpec,
 }
 
 impl Target for ComponentDraft {
@@ -93,6 +95,7 @@ impl ComponentDraft {
             external: None,
             module: None,
             function: None,
+            core_ml: CoreMlSpec::default(),
         }
     }
 }
@@ -326,7 +329,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "loader",
         "",
-        "The kind of loader: a Rust factory of the program, a process, a Python function, or a service that runs elsewhere. Required only where no other key determines it.",
+        "The kind of loader: a Rust factory of the program, a process, a Python function, a service that runs elsewhere, or a model of Core ML. Required only where no other key determines it.",
         Kind::Word(LOADERS, |c, i| c.loader = Some(LOADERS[i]))
     ),
     key!(
@@ -520,6 +523,18 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         "",
         "`python`: the import function; without it, `import_` and the component's name.",
         Kind::Name(|c, v| c.function = Some(v))
+    ),
+    key!(
+        "model",
+        "",
+        "`coreml`: the model, relative to this file's folder: compiled (`.mlmodelc`), or a package or file that is compiled at each load (`.mlpackage`, `.mlmodel`). Loaded inside the manager's process, on macOS only. Required there.",
+        Kind::Name(|c, v| c.core_ml.model = v.into())
+    ),
+    key!(
+        "compute_units",
+        "",
+        "`coreml`: the devices that the model may use: the processor alone (`cpu`), with the graphics chip, or with the Neural Engine; without it, `cpu-ne`.",
+        Kind::Word(ComputeUnits::WORDS, |c, i| c.core_ml.compute_units = ComputeUnits::ALL[i])
     ),
 ];
 

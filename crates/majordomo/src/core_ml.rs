@@ -1,0 +1,160 @@
+//! Components that are models of Core ML: managed like others, inside this process, on macOS.
+//!
+//! Owns the check of a configuration on every platform, and the component. The model itself is opened and asked by
+//! `majordomo-coreml`.
+
+use std::path::Path;
+
+use majordomo_core::{ComponentId, quoted_path};
+use majordomo_registry::{CoreMlSpec, Finding, Severity};
+use majordomo_runtime::Factory;
+
+/// The finding about a component that this build or system cannot load, or whose model does not exist.
+pub(crate) fn look(id: &ComponentId, spec: &CoreMlSpec, folder: &Path) -> Option<Finding> {
+    let suggestion = "remove the component here, or start it as a program: command = [\"program\"]";
+    if !cfg!(target_os = "macos") {
+        return Some(Finding {
+            severity: Severity::Error,
+            code: "no-loader",
+            message: format!("component \"{id}\" cannot be loaded: macOS only (a Core ML model)"),
+            suggestion: suggestion.to_owned(),
+        });
+    }
+    if !cfg!(feature = "coreml") {
+        return Some(Finding {
+            severity: Severity::Error,
+            code: "no-loader",
+            message: format!("component \"{id}\" cannot be loaded: this build has no Core ML"),
+            suggestion: "build it with the feature `coreml`".to_owned(),
+        });
+    }
+    let path = folder.join(&spec.model);
+    (!path.exists()).then(|| Finding {
+        severity: Severity::Warning,
+        code: "no-model",
+        message: format!("the model {} of component \"{id}\" does not exist", quoted_path(&path)),
+        suggestion:
+            "correct the path, or compile it: xcrun coremlcompiler compile NAME.mlpackage FOLDER"
+                .to_owned(),
+    })
+}
+
+#[cfg(feature = "coreml")]
+pub use model::CoreMlModel;
+
+/// The factory of all Core ML components, where this build and system have it.
+pub(crate) fn factory(base_dir: &Path) -> Option<Factory> {
+    #[cfg(all(feature = "coreml", target_os = "macos"))]
+    return Some(model::factory(base_dir.to_owned()));
+    #[cfg(not(all(feature = "coreml", target_os = "macos")))]
+    {
+        let _ = base_dir;
+        None
+    }
+}
+
+#[cfg(feature = "coreml")]
+mod model {
+    //! The component behind a lease.
+
+    use std::time::Duration;
+
+    use majordomo_core::ByteSize;
+    use majordomo_coreml::{Tensor, TensorThread};
+    use majordomo_runtime::{Component, LoadError};
+
+    /// A loaded model of Core ML: the type that a component with `model = "..."` is leased as. The model is unloaded
+    /// with the component.
+    #[derive(Debug)]
+    pub struct CoreMlModel {
+        thread: TensorThread,
+        /// Of the model's files, which Core ML maps.
+        bytes: Option<ByteSize>,
+    }
+
+    impl CoreMlModel {
+        /// Computes the model's outputs, ordered by name. Blocks, at most for `time_out`: call it on a blocking thread.
+        ///
+        /// # Errors
+        /// Inputs that the model does not have or whose numbers do not fit their shape, no answer within `time_out`, and whatever
+        /// Core ML reports.
+        pub fn predict(
+            &self,
+            inputs: Vec<Tensor>,
+            time_out: Duration,
+        ) -> Result<Vec<Tensor>, LoadError> {
+            Ok(self.thread.predict(inputs, time_out)?)
+        }
+    }
+
+    impl Component for CoreMlModel {
+        fn footprint(&self) -> Option<ByteSize> {
+            self.bytes
+        }
+    }
+
+    #[cfg(target_os = "macos")]
+    pub(crate) use loading::factory;
+
+    #[cfg(target_os = "macos")]
+    mod loading {
+        //! The load of a model, and the bytes that are booked for it.
+
+        use std::path::{Path, PathBuf};
+
+        use majordomo_core::ByteSize;
+        use majordomo_coreml::open_model;
+        use majordomo_registry::ComputeUnits;
+        use majordomo_runtime::{Factory, Instance};
+
+        use super::CoreMlModel;
+
+        /// The factory of all Core ML components; relative models are below `base_dir`.
+        pub(crate) fn factory(base_dir: PathBuf) -> Factory {
+            Factory::blocking(move |ctx| {
+                let spec = ctx.spec().core_ml().ok_or("the component is no Core ML model")?;
+                let path = base_dir.join(&spec.model);
+                let units = match spec.compute_units {
+                    ComputeUnits::Cpu => majordomo_coreml::ComputeUnits::CpuOnly,
+                    ComputeUnits::CpuGpu => majordomo_coreml::ComputeUnits::CpuAndGpu,
+                    ComputeUnits::CpuNe => majordomo_coreml::ComputeUnits::CpuAndNeuralEngine,
+                };
+                let thread = open_model(&path, units, ctx.deadline())?;
+                let bytes = size(&path).ok().map(ByteSize);
+                Ok(Instance::component(CoreMlModel { thread, bytes }))
+            })
+        }
+
+        /// Bytes of a file, or of all files below a folder. Links are not followed.
+        fn size(path: &Path) -> std::io::Result<u64> {
+            let about = std::fs::symlink_metadata(path)?;
+            if !about.is_dir() {
+                return Ok(about.len());
+            }
+            let entries = std::fs::read_dir(path)?;
+            entries.map(|entry| size(&entry?.path())).sum()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finding_names_what_is_missing() {
+        let id = ComponentId::new("eyes").expect("a name");
+        let spec = CoreMlSpec::new("nowhere/eyes.mlmodelc");
+        let found = look(&id, &spec, Path::new("/")).expect("there is no such model");
+        let expected = if !cfg!(target_os = "macos") {
+            "component \"eyes\" cannot be loaded: macOS only (a Core ML model)"
+        } else if cfg!(feature = "coreml") {
+            "does not exist"
+        } else {
+            "this build has no Core ML"
+        };
+        assert!(found.message.contains(expected), "{}", found.message);
+        let severity = if found.code == "no-model" { Severity::Warning } else { Severity::Error };
+        assert_eq!(found.severity, severity);
+    }
+}
