@@ -9,7 +9,7 @@ mod check;
 mod config;
 #[cfg(test)]
 mod example;
-mod packages;
+pub(crate) mod packages;
 mod program;
 mod python;
 mod setup;

@@ -10,6 +10,7 @@ mod bench;
 mod bounds;
 mod callgrind;
 mod child;
+mod coreml;
 mod cross;
 mod lab;
 mod leak;

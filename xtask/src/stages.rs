@@ -10,7 +10,7 @@ use xshell::{Cmd, Shell, cmd};
 
 use crate::child::{self, Closing};
 use crate::project::{Package, Project};
-use crate::{assistant, bounds, callgrind, cross, lab, leak, package, tidy};
+use crate::{assistant, bounds, callgrind, coreml, cross, lab, leak, package, tidy};
 
 struct Stage {
     name: &'static str,
@@ -75,6 +75,12 @@ const STAGES: &[Stage] = &[
         run: cross_builds,
     },
     Stage {
+        name: "coreml",
+        about: "Core ML files have the kernels' answers, and coremltools accepts them; skipped where it cannot be had",
+        subject: Some(("crates/lab/", "core_ml::Args")),
+        run: core_ml_files,
+    },
+    Stage {
         name: "simulated",
         about: "50 seeds of a simulated day, and the same with rungs beside it",
         subject: Some(("crates/lab/", "simulated")),
@@ -118,7 +124,7 @@ const LOOM_MAX_PREEMPTIONS: &str = "3";
 
 /// Features that the product leaves out, that change nothing of it, and that have tests and examples of their own.
 const ADDED_FEATURES: &str =
-    "majordomo-predictor/linfa,majordomo-preloader/worker,majordomo/coreml";
+    "majordomo-predictor/linfa,majordomo-preloader/worker,majordomo/coreml,majordomo-cli/coreml";
 /// Tests of a feature that would change the product's.
 const FEATURE_TESTS: &[&str] = &["--package", "majordomo-memory", "--all-features", "--", "cold"];
 
@@ -335,6 +341,10 @@ fn counts_repeat(context: &Context<'_>) -> Result<Closing> {
 
 fn cross_builds(context: &Context<'_>) -> Result<Closing> {
     cross::run(context.project, &[], false)
+}
+
+fn core_ml_files(context: &Context<'_>) -> Result<Closing> {
+    coreml::run(context.project)
 }
 
 fn simulated(context: &Context<'_>) -> Result<Closing> {

@@ -1,6 +1,7 @@
 //! The arguments of the program.
 
 mod intents;
+mod model;
 mod remote;
 mod serve;
 mod setup;
@@ -12,6 +13,7 @@ use clap::{Parser, Subcommand};
 use majordomo::{environment_variable, quoted};
 
 pub(crate) use intents::*;
+pub(crate) use model::*;
 pub(crate) use remote::*;
 pub(crate) use serve::*;
 pub(crate) use setup::*;
@@ -66,6 +68,8 @@ pub(crate) enum Command {
     Learn(LearnArgs),
     /// Report the components that a text really needed
     Feedback(FeedbackArgs),
+    /// Write the learned text model as a Core ML file, or describe such a file
+    Model(ModelArgs),
     /// Serve the components of a configuration at a socket until SIGINT or SIGTERM
     Serve(ServeArgs),
     /// Show the components and their memory

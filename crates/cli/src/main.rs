@@ -15,6 +15,7 @@ mod intents;
 mod lines;
 mod log;
 mod memory;
+mod model;
 mod notify;
 mod parking;
 mod plan;
@@ -150,6 +151,7 @@ async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
         Command::Feedback(FeedbackArgs { state_dir: Some(dir), text, used, .. }) => {
             intents::feedback(&text.join(" "), &used, dir, args.json).await
         }
+        Command::Model(a) => model::run(a, args.json).await,
         Command::Serve(a) => serve::run(a, args.socket, args.json).await,
         Command::Demo(a) => demo::run(a, args.json).await,
         Command::Memory(MemoryArgs { config: Some(config), state_dir }) => {

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 
 use crate::error::{Fault, FileError, Subject};
 use crate::path::{self, Checked, Missing};
@@ -151,6 +151,65 @@ impl Folder {
         let (from, to) = (from.as_ref(), to.as_ref());
         rustix::fs::renameat(&self.handle, from, &self.handle, to)
             .map_err(|error| self.failed(from, Fault::Io(error.into())))
+    }
+
+    /// Makes a folder in it with mode 0700.
+    ///
+    /// # Errors
+    /// A [`FileError`], also when the name is taken.
+    pub fn make_folder(&self, name: impl AsRef<OsStr>) -> Result<Self, FileError> {
+        let name = name.as_ref();
+        rustix::fs::mkdirat(&self.handle, name, Mode::RWXU)
+            .map_err(|error| self.failed(name, Fault::Io(error.into())))?;
+        Self::open(&self.path.join(name), Owners::User)
+    }
+
+    /// Removes a name in it, and everything below it if that is a folder; links are not followed.
+    ///
+    /// # Errors
+    /// A [`FileError`]; a part may be removed then.
+    pub fn remove_all(&self, name: impl AsRef<OsStr>) -> Result<(), FileError> {
+        let name = name.as_ref();
+        let path = self.path.join(name);
+        match std::fs::symlink_metadata(&path) {
+            Ok(found) if found.is_dir() => {
+                std::fs::remove_dir_all(&path).map_err(|error| self.failed(name, Fault::Io(error)))
+            }
+            _ => self.remove(name),
+        }
+    }
+
+    /// Gives a file or folder in it a name that is free; false when it is taken.
+    ///
+    /// # Errors
+    /// A [`FileError`].
+    pub fn rename_new(
+        &self,
+        from: impl AsRef<OsStr>,
+        to: impl AsRef<OsStr>,
+    ) -> Result<bool, FileError> {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        match rustix::fs::renameat_with(
+            &self.handle,
+            from,
+            &self.handle,
+            to,
+            RenameFlags::NOREPLACE,
+        ) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::EXIST) => Ok(false),
+            Err(error) => Err(self.failed(from, Fault::Io(error.into()))),
+        }
+    }
+
+    /// Exchanges the names of two files or folders in it, in one step.
+    ///
+    /// # Errors
+    /// A [`FileError`]; both have their names then.
+    pub fn exchange(&self, a: impl AsRef<OsStr>, b: impl AsRef<OsStr>) -> Result<(), FileError> {
+        let (a, b) = (a.as_ref(), b.as_ref());
+        rustix::fs::renameat_with(&self.handle, a, &self.handle, b, RenameFlags::EXCHANGE)
+            .map_err(|error| self.failed(a, Fault::Io(error.into())))
     }
 
     /// Writes the names in it to the disk.

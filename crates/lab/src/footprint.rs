@@ -6,7 +6,7 @@
 
 mod account;
 mod server;
-mod texts;
+pub(crate) mod texts;
 
 use std::path::PathBuf;
 

@@ -7,6 +7,7 @@
 mod assistant;
 mod closed;
 mod cold_start;
+mod core_ml;
 mod cycles;
 mod follower;
 mod footprint;
@@ -41,6 +42,8 @@ enum Command {
     Closed(closed::Args),
     /// Measure loads of real components with warm, cold, and read-ahead files
     ColdStart(cold_start::Args),
+    /// Compare the answers of exported Core ML files with those of the kernels
+    CoreMl(core_ml::Args),
     /// Measure the manager's own memory, at rest and while it retrains
     Footprint(footprint::Args),
     /// Let a program take memory fast beside a manager in a cgroup: does a process die?
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         }
         Command::Closed(args) => closed::run(&args),
         Command::ColdStart(args) => cold_start::run(&args),
+        Command::CoreMl(args) => core_ml::run(&args),
         Command::Footprint(args) => footprint::run(&args),
         Command::Hog(args) => hog::run(&args),
         Command::Intents(args) => intents::run(&args),

@@ -6,6 +6,8 @@ mod after_retrain;
 mod answer;
 mod brain;
 mod error;
+#[cfg(feature = "coreml")]
+mod export;
 mod figures;
 mod learned;
 mod learner;
@@ -22,6 +24,8 @@ pub(crate) use after_retrain::AfterRetrain;
 pub use answer::{Evidence, IntentsAnswer, NGram, Need, Prediction, Scored};
 pub(crate) use brain::{Brain, Matchers};
 pub use error::IntentError;
+#[cfg(feature = "coreml")]
+pub use export::IntentExportError;
 pub use learned::{LearnReport, Learned};
 pub use majordomo_predictor::{Decision, Fit};
 pub use offline::OfflineIntents;

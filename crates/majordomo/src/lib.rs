@@ -80,6 +80,8 @@ pub use core_ml::CoreMlModel;
 pub use error::{BuildError, ReloadError, StateError};
 pub use factory::Factory;
 pub use handle::Handle;
+#[cfg(feature = "coreml")]
+pub use intents::IntentExportError;
 pub use intents::{
     Decision, Evidence, Fit, IntentError, IntentsAnswer, LearnReport, Learned, MAX_TEXT, NGram,
     Need, OfflineIntents, Prediction, Scored,
@@ -105,7 +107,12 @@ pub use majordomo_core::{
     start_of, start_within,
 };
 #[cfg(feature = "coreml")]
-pub use majordomo_coreml::{ChildCommand, Maker, Plan as CalibrationPlan, Tensor};
+pub use majordomo_coreml::{
+    ChildCommand, ExportError as CoreMlExportError, ExportSettings as CoreMlExportSettings,
+    Exported as CoreMlExport, Format as CoreMlFormat, MAX_BATCH as MAX_CORE_ML_BATCH, Maker,
+    ModelFile as CoreMlFile, Plan as CalibrationPlan, Precision as CoreMlPrecision,
+    ReadError as CoreMlReadError, Stamp as CoreMlStamp, Tensor, WriteError as CoreMlWriteError,
+};
 pub use majordomo_memory::{
     ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, MappedBuf, PressureReading, PressureSource,
     SharedSlice, SourceError, bound_heaps, release_program,

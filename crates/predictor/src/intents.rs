@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use majordomo_core::ComponentKey;
+use majordomo_core::{ComponentId, ComponentKey};
 use majordomo_text::Words;
 
 use crate::buffer::text_hash;
@@ -15,6 +15,7 @@ use crate::features::HashedTexts;
 use crate::keywords::{KeywordHit, KeywordMatcher, KeywordMatches, KeywordScratch, NEGATED_SHARE};
 use crate::labels::Labels;
 use crate::model::calibration::Evidence;
+use crate::model::dense::DenseForward;
 use crate::model::text_model::{ModelScratch, TextModel};
 use crate::model::{Mode, NONE};
 use crate::phrases::{Phrase, Phrases};
@@ -52,6 +53,13 @@ pub struct IntentScratch {
 }
 
 impl IntentScratch {
+    /// The model's probability of each output in the last query: "no component", then one a label; empty where keywords
+    /// answered alone.
+    #[must_use]
+    pub fn probabilities(&self) -> &[f32] {
+        &self.model.probabilities
+    }
+
     /// The keywords of a component in the text of the last query.
     #[must_use]
     pub fn keywords_of(&self, component: ComponentKey) -> &[KeywordHit] {
@@ -107,9 +115,32 @@ impl TextSnapshot {
         self.model.is_some()
     }
 
+    /// The components that the model's outputs stand for, from the second on; empty without a model.
+    #[must_use]
+    pub fn output_names(&self) -> &[ComponentId] {
+        let n = self.model.as_deref().map_or(0, |model| model.n_outputs() - 1);
+        self.labels.names().get(..n).unwrap_or_default()
+    }
+
     /// The components that a text needs. Allocates nothing once `scratch` has grown, but for Arabic stems.
     pub fn intents<'s>(&self, text: &str, scratch: &'s mut IntentScratch) -> Intents<'s> {
-        self.read(text, scratch);
+        self.read(None, text, scratch);
+        self.decide(scratch)
+    }
+
+    /// As [`intents`](Self::intents), with the scores of other dense layers in place of the model's: to compare them. They must
+    /// have as many units and outputs as [`dense`](Self::dense) has.
+    pub fn intents_by<'s>(
+        &self,
+        dense: &dyn DenseForward,
+        text: &str,
+        scratch: &'s mut IntentScratch,
+    ) -> Intents<'s> {
+        self.read(Some(dense), text, scratch);
+        self.decide(scratch)
+    }
+
+    fn decide<'s>(&self, scratch: &'s mut IntentScratch) -> Intents<'s> {
         let IntentScratch { keywords, model, answer, .. } = scratch;
         let decision = self.thresholds.decide(&self.findings(keywords, model), answer);
         Intents {
@@ -133,7 +164,7 @@ impl TextSnapshot {
     }
 
     /// Fills `scratch` with keywords, evidence and probabilities.
-    fn read(&self, text: &str, scratch: &mut IntentScratch) {
+    fn read(&self, dense: Option<&dyn DenseForward>, text: &str, scratch: &mut IntentScratch) {
         let IntentScratch { keywords, texts, model, evidence, affirmed, to_affirmed, .. } = scratch;
         let found = self.keywords.find(text, keywords);
         evidence.clear();
@@ -142,19 +173,25 @@ impl TextSnapshot {
         }));
         model.probabilities.clear();
         if let Some(trained) = self.answering() {
+            let predict = |texts: &HashedTexts, evidence: &[Evidence], model: &mut ModelScratch| {
+                match dense {
+                    None => trained.predict(texts.get(0), evidence, model),
+                    Some(dense) => trained.predict_by(dense, texts.get(0), evidence, model),
+                }
+            };
             let KeywordScratch { words, negation, .. } = keywords;
             let of_rest = !negation.is_empty() && negation.has_other_content(words);
             if of_rest {
                 affirmed.copy_if(words, |i| !negation.has(i));
                 texts.reset(self.bits);
                 texts.push(affirmed);
-                trained.predict(texts.get(0), evidence, model);
+                predict(texts, evidence, model);
                 to_affirmed.clone_from(&model.probabilities);
             }
             // The whole text last: an explanation is about its words.
             texts.reset(self.bits);
             texts.push(words);
-            trained.predict(texts.get(0), evidence, model);
+            predict(texts, evidence, model);
             if !negation.is_empty() {
                 let rest = of_rest.then_some(to_affirmed.as_slice());
                 self.negate(trained.mode, rest, &mut model.probabilities);

@@ -1,15 +1,17 @@
 //! The components that labels stand for, and how much was learned about each label.
 //!
 //! Labels number the components that outcomes have used; keys number the components of the catalog. Does not know
-//! names or models. Invariant: both directions of the mapping agree.
+//! models. Invariant: both directions of the mapping agree.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use majordomo_core::{ComponentId, ComponentKey};
 
 /// The mapping between labels and keys, with facts by label.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Labels {
+    names: Arc<[ComponentId]>,
     /// By label; `None` for a component that is not in the catalog.
     keys: Vec<Option<ComponentKey>>,
     /// By component key.
@@ -33,12 +35,17 @@ impl Labels {
                 labels[key.index()] = Some(label as u32);
             }
         }
-        Self { keys, labels, ..Self::default() }
+        Self { names: names.into(), keys, labels, ..Self::default() }
     }
 
     /// Replaces the facts by label.
     pub(crate) fn set_facts(&mut self, is_new: Vec<bool>, knows_negation: Vec<bool>) {
         (self.is_new, self.knows_negation) = (is_new, knows_negation);
+    }
+
+    /// The components by label.
+    pub(crate) fn names(&self) -> &[ComponentId] {
+        &self.names
     }
 
     pub(crate) fn key(&self, label: u32) -> Option<ComponentKey> {

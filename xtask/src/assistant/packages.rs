@@ -20,11 +20,11 @@ const RECORD: &str = "packages.txt";
 /// The record while packages are being installed.
 const UNFINISHED: &str = "unfinished\n";
 /// In the prepared folder: the environment.
-pub(super) const ENVIRONMENT: &str = "venv";
+pub(crate) const ENVIRONMENT: &str = "venv";
 
 /// The example's `requirements.txt`.
-pub(super) struct Requirements {
-    pub(super) supported: Supported,
+pub(crate) struct Requirements {
+    pub(crate) supported: Supported,
     blocks: Vec<Block>,
 }
 
@@ -35,7 +35,7 @@ struct Block {
 
 impl Requirements {
     /// Reads the example's file.
-    pub(super) fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let head = |key: &str| {
             text.lines()
                 .find_map(|line| line.strip_prefix(key))
@@ -57,7 +57,7 @@ impl Requirements {
     }
 
     /// The lines that these components need, as pip reads them.
-    pub(super) fn text_for(&self, components: &[String]) -> String {
+    pub(crate) fn text_for(&self, components: &[String]) -> String {
         let is_needed =
             |block: &&Block| block.components.iter().any(|name| components.contains(name));
         self.blocks.iter().filter(is_needed).map(|block| block.text.as_str()).collect()
@@ -66,7 +66,7 @@ impl Requirements {
 
 /// Makes the folder, or recognises it as one of an earlier setup, so that no file of another origin
 /// is replaced.
-pub(super) fn claim(folder: &Path) -> Result<()> {
+pub(crate) fn claim(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     if folder.join(RECORD).is_file() {
         return Ok(());
@@ -85,7 +85,7 @@ pub(super) fn claim(folder: &Path) -> Result<()> {
 ///
 /// # Errors
 /// What stood in the way, with the way out: no network, no room, other files than the pinned ones.
-pub(super) fn install(
+pub(crate) fn install(
     python: &Python,
     folder: &Path,
     requirements: &str,

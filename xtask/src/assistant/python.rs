@@ -17,7 +17,7 @@ import ensurepip, venv";
 
 /// The systems that the pinned wheels are made for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Supported {
+pub(crate) struct Supported {
     /// Versions of CPython: `3.11`.
     pythons: Vec<String>,
     system: String,
@@ -28,15 +28,15 @@ pub(super) struct Supported {
 
 /// A Python that fits.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Python {
-    pub(super) program: PathBuf,
+pub(crate) struct Python {
+    pub(crate) program: PathBuf,
     /// `3.11`.
-    pub(super) version: String,
+    pub(crate) version: String,
 }
 
 impl Supported {
     /// From the head of `requirements.txt`: `3.11 3.12` and `Linux x86_64, glibc 2.28`.
-    pub(super) fn parse(pythons: &str, platform: &str) -> Result<Self> {
+    pub(crate) fn parse(pythons: &str, platform: &str) -> Result<Self> {
         let words: Vec<_> = platform.split([' ', ',']).filter(|word| !word.is_empty()).collect();
         let [system, machine, "glibc", glibc] = words[..] else {
             bail!("`{platform}` is not of the form `Linux x86_64, glibc 2.28`")
@@ -53,7 +53,7 @@ impl Supported {
     ///
     /// # Errors
     /// None fits; the reason for each, and the way out.
-    pub(super) fn find(&self, candidates: &[PathBuf]) -> Result<Python> {
+    pub(crate) fn find(&self, candidates: &[PathBuf]) -> Result<Python> {
         let mut reasons = Vec::new();
         for program in candidates {
             match self.ask(program) {
@@ -74,7 +74,7 @@ impl Supported {
     }
 
     /// Python 3 as the system names it, then each supported version by its own name.
-    pub(super) fn candidates(&self) -> Vec<PathBuf> {
+    pub(crate) fn candidates(&self) -> Vec<PathBuf> {
         let named = self.pythons.iter().rev().map(|version| format!("python{version}").into());
         std::iter::once("python3".into()).chain(named).collect()
     }

@@ -13,6 +13,7 @@ mod files;
 mod footprint;
 mod guides;
 mod intents;
+mod model;
 mod output;
 mod paths;
 mod plan;

@@ -19,7 +19,8 @@ use majordomo_predictor::{Backend, BackendError, DenseWeights, WeightsId};
 
 use self::model::Model;
 use crate::calibration::{BUCKETS, Maker};
-use crate::export::{ExportSettings, Exported, Format, INPUT, Precision};
+use crate::export::Exported;
+use crate::layout::{ExportSettings, Format, INPUT, Precision};
 use crate::queue::{QueueLimits, QueuedBackend, Session};
 use crate::stamp::Stamp;
 use crate::tensor::{ComputeUnits, Tensor, TensorModel};

@@ -49,7 +49,7 @@ fn spread(rows: Vec<(String, String)>, n: usize) -> Vec<(String, String)> {
 }
 
 /// The `i`-th made-up text and its component.
-fn made_up(i: usize, n_components: usize) -> (String, String) {
+pub(crate) fn made_up(i: usize, n_components: usize) -> (String, String) {
     let component = i % n_components;
     let verb = word(component, 3);
     let object = word(1000 + component * 20 + (i / 7) % 20, 4);

@@ -148,6 +148,18 @@ impl OfflineIntents {
         self.brain.learned()
     }
 
+    /// The dense layers of the text model as a Core ML file; see [`Intents::export`](crate::Intents::export).
+    ///
+    /// # Errors
+    /// [`IntentExportError`](crate::IntentExportError), such as no model yet.
+    #[cfg(feature = "coreml")]
+    pub fn export(
+        &mut self,
+        settings: majordomo_coreml::ExportSettings,
+    ) -> Result<majordomo_coreml::Exported, super::IntentExportError> {
+        super::export::export(&self.brain.predictor.snapshot(), settings)
+    }
+
     /// The outcomes that are kept: each text with the components that it used.
     pub fn outcomes(&self) -> impl Iterator<Item = (&str, Vec<&ComponentId>)> {
         self.brain.predictor.outcomes()

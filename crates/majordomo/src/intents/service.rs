@@ -184,6 +184,15 @@ impl IntentService {
         self.ask(Message::Outcomes).await.ok_or(IntentError::ShuttingDown)
     }
 
+    /// The model that answers now, as a Core ML file.
+    #[cfg(feature = "coreml")]
+    pub(crate) fn export(
+        &self,
+        settings: majordomo_coreml::ExportSettings,
+    ) -> Result<majordomo_coreml::Exported, super::IntentExportError> {
+        super::export::export(&self.view.load().text, settings)
+    }
+
     /// Cancels a retrain, writes the state and ends. Returns at once; [`Self::ended`] waits.
     pub(crate) fn stop(&self) {
         // No receiver: it has ended already.

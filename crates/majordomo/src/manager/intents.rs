@@ -71,6 +71,20 @@ impl<'m> Intents<'m> {
         self.manager.inner.intents.learned().await
     }
 
+    /// The dense layers of the text model that answers now, as a Core ML file: from a text's pooled units to the scores of
+    /// its components. The layers before and the decision after them are not in it (ADR 0033). Takes less than a millisecond;
+    /// [`CoreMlExport::write`](crate::CoreMlExport::write) puts the files on disk.
+    ///
+    /// # Errors
+    /// [`IntentExportError`](crate::IntentExportError), such as no model yet.
+    #[cfg(feature = "coreml")]
+    pub fn export(
+        self,
+        settings: majordomo_coreml::ExportSettings,
+    ) -> Result<majordomo_coreml::Exported, crate::IntentExportError> {
+        self.manager.inner.intents.export(settings)
+    }
+
     /// The outcomes that are kept to learn from: users' texts, and the components that each used.
     ///
     /// # Errors

@@ -18,6 +18,8 @@ mod ending;
 mod endpoints;
 #[path = "../../../runtime/tests/it/eventually.rs"]
 mod eventually;
+#[cfg(feature = "coreml")]
+mod export;
 mod external;
 mod intents;
 mod learned;

@@ -38,16 +38,17 @@ pub(crate) enum Stop<'a> {
 }
 
 impl Mlp {
-    /// Writes the scores of every output into `out`.
-    pub(crate) fn scores(
+    /// Writes the scores of every output into `out`, computed by these dense layers.
+    pub(crate) fn scores_by<D: DenseForward + ?Sized>(
         &self,
+        dense: &D,
         kernels: Kernels,
         text: &TextVector,
         pooled: &mut Pooled,
         out: &mut [f32],
     ) {
         self.first.forward(kernels, text, pooled);
-        self.dense.forward(&mut pooled.units, out);
+        dense.forward(&mut pooled.units, out);
     }
 
     /// Fits from scratch. Several networks are trained separately, each with its share of the units, and joined
@@ -341,7 +342,7 @@ mod tests {
         let scores = |first: PackedLayer, dense: &Dense| {
             let mlp = Mlp { first: Arc::new(first), dense: dense.clone() };
             let mut out = vec![0.0; 3];
-            mlp.scores(Kernels::active(), &vector, &mut Pooled::default(), &mut out);
+            mlp.scores_by(dense, Kernels::active(), &vector, &mut Pooled::default(), &mut out);
             out
         };
         let pack = |first: &FirstLayer| {

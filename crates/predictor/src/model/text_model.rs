@@ -118,13 +118,23 @@ impl TextModel {
 
     /// Computes the scores of both parts.
     fn parts(&self, text: HashedText<'_>, scratch: &mut ModelScratch) {
+        self.parts_by(&self.mlp.dense, text, scratch);
+    }
+
+    /// As [`parts`](Self::parts), with other dense layers.
+    fn parts_by<D: DenseForward + ?Sized>(
+        &self,
+        dense: &D,
+        text: HashedText<'_>,
+        scratch: &mut ModelScratch,
+    ) {
         let kernels = Kernels::active();
         self.weigh(text, scratch);
         let ModelScratch { text: vector, pooled, linear, mlp, .. } = scratch;
         linear.resize(self.linear.stride(), 0.0);
         self.linear.margins(kernels, vector, linear);
         mlp.resize(self.n_outputs(), 0.0);
-        self.mlp.scores(kernels, vector, pooled, mlp);
+        self.mlp.scores_by(dense, kernels, vector, pooled, mlp);
     }
 
     /// Weighs the features of a text, topics included.
@@ -175,7 +185,18 @@ impl TextModel {
         evidence: &[Evidence],
         scratch: &mut ModelScratch,
     ) {
-        self.parts(text, scratch);
+        self.predict_by(&self.mlp.dense, text, evidence, scratch);
+    }
+
+    /// As [`predict`](Self::predict), with other dense layers.
+    pub(crate) fn predict_by<D: DenseForward + ?Sized>(
+        &self,
+        dense: &D,
+        text: HashedText<'_>,
+        evidence: &[Evidence],
+        scratch: &mut ModelScratch,
+    ) {
+        self.parts_by(dense, text, scratch);
         let ModelScratch { linear, mlp, probabilities, .. } = scratch;
         probabilities.resize(self.n_outputs(), 0.0);
         self.calibration.fuse(linear, mlp, evidence, probabilities);

@@ -1,0 +1,75 @@
+//! `model export` and `model inspect` with the real binary.
+
+use crate::support::World;
+
+#[cfg(not(feature = "coreml"))]
+#[test]
+fn build_without_core_ml_says_how_to_get_it() {
+    let world = World::new();
+    for words in [
+        &["model", "export", "--state-dir", "state", "-o", "a.mlpackage"][..],
+        &["model", "inspect", "a.mlpackage"],
+    ] {
+        let ran = world.run(words);
+        ran.check(1, &[], &[words[1], "cargo install", "--features coreml"]);
+    }
+}
+
+#[cfg(feature = "coreml")]
+mod with_core_ml {
+    use super::*;
+
+    /// A world with a learned model.
+    fn learned() -> World {
+        let world = World::new();
+        let texts = ["music\tplay some jazz", "clock\twake me at six", "\tgood morning"];
+        let lines: String = (0..60).map(|i| format!("{} {i}\n", texts[i % 3])).collect();
+        world.write("t.tsv", lines);
+        world.run(&["learn", "t.tsv", "--state-dir", "state"]).check(0, &[], &[]);
+        world
+    }
+
+    fn export<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&["model", "export", "--state-dir", "state"], more].concat()
+    }
+
+    #[test]
+    fn model_is_exported_and_described() {
+        let world = learned();
+        let ran = world.run(&export(&["-o", "a.mlpackage"]));
+        let shown =
+            ["mlpackage, fp32, macOS 12", "1 text of 96 units to 3 scores", "none, music, clock"];
+        ran.check(0, &shown, &[]);
+        world.run(&["model", "inspect", "a.mlpackage"]).check(0, &shown, &[]);
+        let again = world.run(&export(&["-o", "a.mlpackage"]));
+        again.check(1, &[], &["a.mlpackage exists already", "--force"]);
+        let half = ["--precision", "fp16", "--batch", "8", "--force", "-o", "a.mlpackage"];
+        world.run(&export(&half)).check(0, &["fp16, macOS 13", "8 texts"], &[]);
+        let several = ["--batch", "1", "--batch", "32", "-o", "b.mlmodel"];
+        world.run(&export(&several)).check(0, &["b-b1.mlmodel", "b-b32.mlmodel", "32 texts"], &[]);
+
+        let ran = world.run(&["--json", "model", "inspect", "a.mlpackage"]);
+        ran.check(0, &[], &[]);
+        let [file] = ran.json().try_into().unwrap();
+        assert_eq!(file["labels"], serde_json::json!(["music", "clock"]));
+        assert_eq!((&file["batch"], &file["precision"]), (&8.into(), &"fp16".into()));
+    }
+
+    #[test]
+    fn export_without_a_model_or_a_possible_file_is_refused() {
+        let world = World::new();
+        let none = world.run(&export(&["-o", "a.mlpackage"]));
+        none.check(1, &[], &["state has no learned data"]);
+        let world = learned();
+        let refused = |more: &[&str], why: &str| {
+            world.run(&export(more)).check(1, &[], &[why]);
+        };
+        refused(&["-o", "a.zip"], "must end in .mlpackage or .mlmodel");
+        refused(&["--format", "mlmodel", "-o", "a.mlpackage"], "must end in .mlmodel");
+        refused(&["--precision", "fp16", "-o", "a.mlmodel"], "single precision only");
+        refused(&["-o", "none/a.mlmodel"], "none");
+        world.write("b.mlmodel", "no model");
+        let broken = world.run(&["model", "inspect", "b.mlmodel"]);
+        broken.check(1, &[], &["b.mlmodel", "the model: it"]);
+    }
+}
