@@ -172,11 +172,11 @@ impl Service {
 }
 
 impl Drop for Service {
-    /// Ends the thread: at once when it is idle, within the plan's deadline when it calibrates.
+    /// Ends the thread and its child, within a moment.
     fn drop(&mut self) {
         self.shared.lock().is_ending = true;
         self.shared.wake.notify_one();
-        // Not waited for: it holds nothing but its child, which ends by itself.
+        // Not waited for: an export or the opening of a model may be under way.
         drop(self.thread.take());
     }
 }
@@ -270,10 +270,12 @@ impl Worker {
         if let Some(kept) = kept.and_then(|bytes| Calibration::decode(&bytes, &key)) {
             return Ok((kept, true));
         }
+        let is_ending = || self.shared.lock().is_ending;
         let probes = with_random_rows(&part.probes, part.weights.n_hidden());
         let judge = Judge::new(&part.weights, &part.thresholds, &probes);
         let measure = |name: &str| {
-            let result = ask(child, name, &part.weights, &probes, &folder, self.config.plan);
+            let result =
+                ask(child, name, &part.weights, &probes, &folder, self.config.plan, &is_ending);
             let result = result.and_then(|report| {
                 let [before, after] = &report.scores;
                 let difference = judge.judge(before)?.max(judge.judge(after)?);
@@ -284,6 +286,9 @@ impl Worker {
         };
         let simd = measure(SimdBackend::NAME);
         let others = names.iter().map(|name| measure(name)).collect();
+        if is_ending() {
+            return Err("the calibration was cancelled".to_owned());
+        }
         let calibration = Calibration { key, simd, others };
         // Without the kernels' own times there was no child at all, which may be otherwise next time.
         if calibration.simd.result.is_ok() {

@@ -1,8 +1,9 @@
 //! The child process of one back end, from both sides.
 //!
-//! Owns the protocol: the parent writes one request to the child's standard input and closes it; the child writes one reply
-//! to its standard output, which may hold other programs' words before it. Invariants: the parent waits no longer than the
-//! plan's deadline and leaves no child behind; a child ends by itself soon after that, whatever its back end does.
+//! Owns the protocol: the parent writes one request to the child's standard input and keeps it open; the child writes one
+//! reply to its standard output, which may hold other programs' words before it. Invariants: the parent waits no longer than
+//! the plan's deadline and leaves no child behind; a child ends when its input ends, as it does with the parent, and soon
+//! after the deadline, whatever its back end does.
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -25,6 +26,8 @@ const MAGIC: &[u8; 8] = b"MJDCALIB";
 const MAX_MESSAGE: u64 = 64 << 20;
 /// A child outlives the parent's deadline by this at most.
 const GRACE: Duration = Duration::from_secs(5);
+/// The parent looks this often whether it is to stop waiting.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How a child is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +68,7 @@ enum Reply {
     Failed(String),
 }
 
-/// Runs a child for one back end, [`SimdBackend::NAME`] included, and waits for its report.
+/// Runs a child for one back end, [`SimdBackend::NAME`] included, and waits for its report, until `is_cancelled`.
 pub(crate) fn ask(
     command: &ChildCommand,
     back_end: &str,
@@ -73,6 +76,7 @@ pub(crate) fn ask(
     probes: &[f32],
     folder: &Path,
     plan: Plan,
+    is_cancelled: &dyn Fn() -> bool,
 ) -> Result<Report, Rejection> {
     let request = Request {
         back_end: back_end.to_owned(),
@@ -86,7 +90,7 @@ pub(crate) fn ask(
         plan,
     };
     let request = framed(&request).map_err(|e| Rejection::Failed(e.to_string()))?;
-    let output = run(command, request, plan.deadline)?;
+    let output = run(command, request, plan.deadline, is_cancelled)?;
     match unframed(&output.bytes) {
         Some(Reply::Report(report)) => Ok(report),
         Some(Reply::Failed(why)) => Err(Rejection::Failed(why)),
@@ -110,7 +114,12 @@ impl Drop for Killed {
     }
 }
 
-fn run(command: &ChildCommand, input: Vec<u8>, deadline: Duration) -> Result<Output, Rejection> {
+fn run(
+    command: &ChildCommand,
+    input: Vec<u8>,
+    deadline: Duration,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<Output, Rejection> {
     let spawned = Command::new(&command.program)
         .args(&command.args)
         .envs(command.env.iter().map(|(name, value)| (name, value)))
@@ -121,13 +130,16 @@ fn run(command: &ChildCommand, input: Vec<u8>, deadline: Duration) -> Result<Out
     let failed = |error: std::io::Error| Rejection::Failed(format!("no child process: {error}"));
     let mut child = Killed(spawned.map_err(failed)?);
     let (stdin, stdout) = (child.0.stdin.take(), child.0.stdout.take());
-    // On threads of their own: a child that hangs neither reads nor writes. Both end with the child.
+    // On threads of their own: a child that hangs neither reads nor writes. Both end with this call.
+    let (_open, closed) = channel::<()>();
     std::thread::Builder::new()
         .name("majordomo-calib".into())
         .spawn(move || {
             if let Some(mut stdin) = stdin {
                 // A child that ends early says why by its exit code.
                 let _ = stdin.write_all(&input);
+                // The end of its input is the end of the child.
+                let _ = closed.recv();
             }
         })
         .map_err(failed)?;
@@ -143,23 +155,26 @@ fn run(command: &ChildCommand, input: Vec<u8>, deadline: Duration) -> Result<Out
             let _ = to.send(bytes);
         })
         .map_err(failed)?;
-    match output.recv_timeout(deadline) {
-        Ok(bytes) => {
-            // Its output is closed; a child that lingers has nothing more to say.
-            let status = match child.0.try_wait() {
-                Ok(Some(status)) => status,
-                _ => {
-                    if unframed::<Reply>(&bytes).is_some() {
-                        let _ = child.0.kill();
-                    }
-                    child.0.wait().map_err(failed)?
+    let mut left = deadline;
+    loop {
+        match output.recv_timeout(left.min(LOOK)) {
+            Ok(bytes) => {
+                // Its output is closed; a child that lingers has nothing more to say. One that has ended keeps its status.
+                let _ = child.0.kill();
+                return Ok(Output { bytes, status: child.0.wait().map_err(failed)? });
+            }
+            Err(RecvTimeoutError::Timeout) if is_cancelled() => {
+                return Err(Rejection::Failed("the calibration was cancelled".to_owned()));
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                left = left.saturating_sub(LOOK);
+                if left.is_zero() {
+                    return Err(Rejection::TimedOut(deadline));
                 }
-            };
-            Ok(Output { bytes, status })
-        }
-        Err(RecvTimeoutError::Timeout) => Err(Rejection::TimedOut(deadline)),
-        Err(RecvTimeoutError::Disconnected) => {
-            Err(Rejection::Failed("the reader of a child process ended".to_owned()))
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Rejection::Failed("the reader of a child process ended".to_owned()));
+            }
         }
     }
 }
@@ -176,13 +191,12 @@ fn how(status: ExitStatus) -> String {
 /// Serves one request from standard input: the whole life of a calibration child.
 #[must_use]
 pub fn child_main(maker: &dyn Maker, clock: &dyn Stopwatch) -> ExitCode {
-    let mut bytes = Vec::new();
-    let read = std::io::stdin().lock().take(MAX_MESSAGE + 4096).read_to_end(&mut bytes);
-    let Some(request) = read.ok().and_then(|_| unframed::<Request>(&bytes)) else {
+    let Some(request) = read_request(&mut std::io::stdin().lock()) else {
         eprintln!("usage: {CHILD_ARG} is run by the manager only");
         return ExitCode::from(2);
     };
     end_after(request.plan.deadline.saturating_add(GRACE));
+    end_with_the_input();
     let reply = match serve(maker, clock, &request) {
         Ok(report) => Reply::Report(report),
         Err(error) => Reply::Failed(error.to_string()),
@@ -195,7 +209,26 @@ pub fn child_main(maker: &dyn Maker, clock: &dyn Stopwatch) -> ExitCode {
     if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Ends this process, whatever its other threads do: the parent may have been killed in the meantime.
+/// The request at the start of the input, which stays open.
+fn read_request(input: &mut impl Read) -> Option<Request> {
+    let mut bytes = vec![0; MAGIC.len() + 8];
+    input.read_exact(&mut bytes).ok()?;
+    let length = u32::from_le_bytes(*bytes[MAGIC.len()..].first_chunk::<4>()?);
+    let sound = bytes.starts_with(MAGIC) && u64::from(length) <= MAX_MESSAGE;
+    let read = sound.then(|| input.take(length.into()).read_to_end(&mut bytes))?;
+    read.ok().and_then(|_| unframed(&bytes))
+}
+
+/// Ends this process with its input: the parent has stopped waiting, or is gone.
+fn end_with_the_input() {
+    // Without the thread the deadline is left.
+    let _ = std::thread::Builder::new().name("majordomo-watch".into()).spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        std::process::abort();
+    });
+}
+
+/// Ends this process after a time, whatever its other threads do.
 fn end_after(time: Duration) {
     // Without the thread the parent's own deadline is left.
     let _ = std::thread::Builder::new().name("majordomo-watch".into()).spawn(move || {

@@ -144,6 +144,34 @@ fn hanging_back_end_is_killed_at_the_deadline() {
     answers_right(&selected);
 }
 
+/// Waits until `check` is true; the caller of the tests bounds the time.
+#[expect(clippy::disallowed_methods, reason = "the one helper that waits")]
+fn eventually(mut check: impl FnMut() -> bool) {
+    while !check() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn child_ends_with_the_service() {
+    let folder = Folder::new("ending");
+    let service = Service::start(config(&folder, Fakes::new(&["hanging"]))).expect("a thread");
+    service.submit(vec![part(&weights(1, 1.0))], Box::new(|_| ()));
+    let file = folder.0.join("model").join("pid of hanging");
+    let mut pid = String::new();
+    eventually(|| {
+        pid = std::fs::read_to_string(&file).unwrap_or_default();
+        !pid.is_empty()
+    });
+    drop(service);
+    let lives = || {
+        let mut kill = std::process::Command::new("kill");
+        let kill = kill.args(["-0", &pid]).stderr(std::process::Stdio::null());
+        kill.status().expect("a program").success()
+    };
+    eventually(|| !lives());
+}
+
 #[test]
 fn failure_after_the_choice_falls_back_to_the_kernels() {
     let folder = Folder::new("breaking");

@@ -116,6 +116,9 @@ impl Maker for Fakes {
         if name == "unmakable" || model != weights.id().0.to_string() {
             return Err(BackendError::Failed("cannot be made".to_owned()));
         }
+        let pid = std::process::id().to_string();
+        let written = std::fs::write(folder.join(format!("pid of {name}")), pid);
+        written.map_err(|error| BackendError::Failed(error.to_string()))?;
         Ok(Arc::new(Fake {
             name: name.to_owned(),
             simd: SimdBackend::new(weights.clone()),
