@@ -14,13 +14,13 @@
 //! use std::path::Path;
 //! use std::time::Duration;
 //!
-//! use majordomo_paging::{Process, try_paging};
+//! use majordomo_paging::{Placement, Process, try_paging};
 //!
 //! let pager = try_paging(Path::new("/"), None)?;
 //! let members = [Process::open(4711)?];
 //! let out = pager.page_out(&members, None, None, Duration::from_secs(5))?;
 //! println!("{} are free, {} are in swap", out.freed, out.after.swap);
-//! pager.page_in(&members, None, Duration::from_secs(1))?;
+//! pager.page_in(&members, None, Placement::Cached, Duration::from_secs(1))?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -47,7 +47,7 @@ pub use clock::Stop;
 pub use completed::Completed;
 pub use error::{NotOffered, NotOfferedKind, PagingError};
 pub use held::Held;
-pub use page_in::PagedIn;
+pub use page_in::{PagedIn, Placement};
 pub use page_out::{Left, PagedOut};
 pub use pager::{Means, Pager};
 pub use process::Process;

@@ -34,6 +34,11 @@ impl Page {
         self.is_present() && self.0 >> 61 & 1 == 0
     }
 
+    /// It is mapped, and a page of a file or of shared memory.
+    pub(crate) fn is_of_file(self) -> bool {
+        self.is_present() && self.0 >> 61 & 1 == 1
+    }
+
     /// It is anonymous, and no other process maps it. A page that a fork shares cannot be paged out.
     pub(crate) fn is_own(self) -> bool {
         self.is_anonymous() && self.0 >> 56 & 1 == 1

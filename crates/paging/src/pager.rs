@@ -122,7 +122,8 @@ impl Pager {
 
     /// The pages that the processes have touched since they were last paged out. Without a page-out before it, that is
     /// all of their memory. Read it before the next page-out, and [`WorkingSet::merge`] it only if the program was used:
-    /// a wake without a use teaches nothing. Where no advice reads pages, prefetched ones count as touched.
+    /// a wake without a use teaches nothing. Pages that a page-in mapped count as touched:
+    /// [`WorkingSet::extend`] it then.
     ///
     /// Blocks for milliseconds. A process that has ended has none.
     #[must_use]
@@ -131,6 +132,22 @@ impl Pager {
         for process in members {
             let Ok(map) = PageMap::open(&self.root, process) else { continue };
             if let Ok(ranges) = map.find_in(Mapping::may_be_paged, Page::is_own) {
+                set.record(process.pid(), &ranges);
+            }
+        }
+        set
+    }
+
+    /// The pages of files that the processes have mapped and that are in memory: libraries, models. Memory is short where
+    /// programs are parked, and the page cache loses such pages while no program touches them.
+    ///
+    /// Blocks for milliseconds. A process that has ended has none.
+    #[must_use]
+    pub fn mapped_files(&self, members: &[Process]) -> WorkingSet {
+        let mut set = WorkingSet::default();
+        for process in members {
+            let Ok(map) = PageMap::open(&self.root, process) else { continue };
+            if let Ok(ranges) = map.find_in(Mapping::is_of_file, Page::is_of_file) {
                 set.record(process.pid(), &ranges);
             }
         }

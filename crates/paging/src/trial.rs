@@ -17,6 +17,7 @@ use crate::advice::{Advice, advise, read_pages};
 use crate::clock::{Limit, Stop};
 use crate::error::{NotOffered, NotOfferedKind};
 use crate::mappings::Mapping;
+use crate::page_in::Placement;
 use crate::page_out::PagedOut;
 use crate::pagemap::{Page, PageMap};
 use crate::pager::{Means, Pager};
@@ -58,7 +59,7 @@ pub fn try_paging(root: &Path, cgroups: Option<&MemoryCgroup>) -> Result<Pager, 
     let pager = Pager::new(root, means);
     subject.page_out(&pager)?;
     pager
-        .page_in(&subject.members, None, subject.limit.left())
+        .page_in(&subject.members, None, Placement::Cached, subject.limit.left())
         .map_err(|error| failed(format!("the trial's child could not be paged in: {error}")))?;
     subject.check_memory()?;
     Ok(pager)

@@ -113,6 +113,25 @@ impl WorkingSet {
         }
     }
 
+    /// Adds the pages that were touched after a wake that mapped the known ones: those that it does not have become the first
+    /// to be read, and all others keep their age, since a mapped page does not show whether it was touched. Processes that `latest` does
+    /// not name have ended, and are forgotten.
+    pub fn extend(&mut self, latest: Self) {
+        let mut known = std::mem::take(&mut self.processes);
+        self.processes = latest.processes;
+        for (pid, spans) in &mut self.processes {
+            let Some(old) = known.remove(pid) else { continue };
+            let ranges: Vec<_> = old.iter().map(|span| span.range()).collect();
+            let ranges = crate::range::union(ranges);
+            let mut all = old.into_vec();
+            for span in spans.iter() {
+                pack(&without(span.range(), &ranges), 0, &mut all);
+            }
+            all.sort_unstable_by_key(|span| span.first());
+            *spans = all.into();
+        }
+    }
+
     /// The addresses of a process to read, those that were touched last first. Ranges of one age are sorted.
     pub(crate) fn ranges(&self, pid: u32) -> Vec<Range> {
         let (page, mut out) = (page(), Vec::new());
@@ -181,6 +200,19 @@ mod tests {
                 prop_assert_eq!(set.is_empty(), ages.is_empty());
             }
         }
+    }
+
+    #[test]
+    fn pages_that_a_wake_mapped_keep_their_age() {
+        let mut set = touched(&[1, 2, 9]);
+        set.merge(touched(&[2]));
+        set.extend(touched(&[1, 2, 9, 10]));
+        assert_eq!(pages_by_age(&set), BTreeMap::from([(1, 1), (2, 0), (9, 1), (10, 0)]));
+        let mut latest = WorkingSet::default();
+        latest.record(8, &[Range::new(0, page())]);
+        set.extend(latest);
+        assert_eq!(set.ranges(7), [], "the process has ended");
+        assert_eq!(set.bytes(), ByteSize(page()));
     }
 
     #[test]

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use libtest_mimic::Trial;
 use majordomo_core::ByteSize;
-use majordomo_paging::{Completed, Held, PagedOut, Pager, PagingError, Process, Stop, WorkingSet};
+use majordomo_paging::{
+    Completed, Held, PagedOut, Pager, PagingError, Placement, Process, Stop, WorkingSet,
+};
 
 use crate::eventually::eventually;
 use crate::fixture::{Fixture, OwnCgroup, add, pager};
@@ -26,6 +28,8 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
         add(tests, &name(rule), move || untouched_are_freed(in_cgroup));
     }
     add(tests, "page::pages_touched_since_the_wake_are_the_working_set", working_set);
+    add(tests, "page::mapped_pages_are_there_before_the_program_touches_them", mapped);
+    add(tests, "page::pages_of_files_that_the_cache_has_lost_are_read_again", files_again);
     add(tests, "page::locked_memory_is_left_and_reported", locked);
     add(tests, "page::memory_shared_by_a_fork_is_left_until_the_fork_ends", forked);
     add(tests, "page::unchanged_pages_of_a_mapped_file_are_left", file_pages);
@@ -94,7 +98,7 @@ fn freed_and_right(in_cgroup: bool) {
     let out = scene.out(None);
     assert_freed(&out);
     assert!(!in_cgroup || usage(&scene) + SIZE.scaled(0.9) <= before, "{out:?}");
-    let paged_in = scene.pager.page_in(&scene.members(), None, LIMIT).unwrap();
+    let paged_in = scene.pager.page_in(&scene.members(), None, Placement::Cached, LIMIT).unwrap();
     assert!(paged_in.asked >= SIZE.scaled(0.95), "{paged_in:?}");
     assert_eq!(paged_in.completed, Completed::Whole);
     assert_eq!(scene.subject.ask("check"), "true");
@@ -113,7 +117,8 @@ fn working_set() {
 
     // A prefetch is no touch.
     scene.out(None);
-    let paged_in = scene.pager.page_in(&scene.members(), Some(&set), LIMIT).unwrap();
+    let paged_in =
+        scene.pager.page_in(&scene.members(), Some(&set), Placement::Cached, LIMIT).unwrap();
     assert_eq!(paged_in.asked, set.bytes());
     assert!(scene.touched().bytes() < ByteSize::mib(3), "{}", scene.touched().bytes());
 
@@ -126,12 +131,55 @@ fn working_set() {
 fn untouched_are_freed(in_cgroup: bool) {
     let Some(mut scene) = Scene::new(in_cgroup) else { return };
     scene.out(None);
-    let paged_in = scene.pager.page_in(&scene.members(), None, LIMIT).unwrap();
+    let paged_in = scene.pager.page_in(&scene.members(), None, Placement::Cached, LIMIT).unwrap();
     scene.subject.ask("touch 8");
     let out = scene.out(Some(&paged_in.prefetched));
     assert!(out.after.cached <= SIZE.scaled(0.05), "{out:?}");
     assert!(out.after.mapped <= ByteSize::mib(8), "{out:?}");
     assert_eq!(scene.subject.ask("check"), "true");
+}
+
+fn mapped() {
+    let Some(mut scene) = Scene::new(true) else { return };
+    if !scene.pager.means().to_string().contains("second page-out") {
+        return;
+    }
+    scene.out(None);
+    let set = None;
+    let paged_in = scene.pager.page_in(&scene.members(), set, Placement::Mapped, LIMIT).unwrap();
+    assert_eq!(paged_in.completed, Completed::Whole);
+    assert!(scene.held().mapped >= SIZE, "{:?}", scene.held());
+    assert!(scene.touched().bytes() >= SIZE, "{}", scene.touched().bytes());
+    assert_eq!(scene.subject.ask("check"), "true");
+    assert_freed(&scene.out(Some(&paged_in.prefetched)));
+}
+
+fn files_again() {
+    let Some(mut scene) = Scene::new(true) else { return };
+    let f = Fixture::new();
+    let path = f.root().join("model.bin");
+    fs::write(&path, vec![1; 8 << 20]).unwrap();
+    // The cgroup that reads it next is the one whose cache it is in.
+    let file = fs::File::open(&path).unwrap();
+    file.sync_all().unwrap();
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    assert_eq!(scene.subject.ask(&format!("map {}", path.display())), "mapped");
+    let files = scene.pager.mapped_files(&scene.members());
+    assert!(files.bytes() >= ByteSize::mib(4), "{}", files.bytes());
+    let cgroup = &scene.cgroup.as_ref().unwrap().0;
+    let empty = cgroup.dir().join("memory.force_empty");
+    if fs::write(&empty, "0").is_err() {
+        eprintln!("skipped: {} cannot be written; it needs cgroup v1", empty.display());
+        return;
+    }
+    let is_cached = || {
+        let mut byte = [0];
+        let room = &mut [std::io::IoSliceMut::new(&mut byte)];
+        rustix::io::preadv2(&file, room, 1 << 20, rustix::io::ReadWriteFlags::NOWAIT) == Ok(1)
+    };
+    assert!(!is_cached());
+    scene.pager.read_files(&scene.members(), &files);
+    eventually("the file to be in the page cache again", is_cached);
 }
 
 fn locked() {
@@ -249,7 +297,7 @@ fn members() {
     assert_eq!(second.ask("check"), "true");
     drop(second);
     // One that has ended meanwhile is no error.
-    scene.pager.page_in(&members, None, LIMIT).unwrap();
+    scene.pager.page_in(&members, None, Placement::Cached, LIMIT).unwrap();
 }
 
 fn ended() {
@@ -262,7 +310,10 @@ fn ended() {
     if !pager.means().needs_cgroup() {
         assert!(matches!(out, Err(PagingError::Ended)), "{out:?}");
     }
-    assert!(matches!(pager.page_in(&members, None, LIMIT), Err(PagingError::Ended)));
+    assert!(matches!(
+        pager.page_in(&members, None, Placement::Cached, LIMIT),
+        Err(PagingError::Ended)
+    ));
     assert!(pager.touched(&members).is_empty());
     assert_eq!(pager.held(&members, None), Held::default());
 }
@@ -274,7 +325,8 @@ fn out_of_time() {
     assert_eq!(out.completed, Completed::OutOfTime, "{out:?}");
     assert!(out.left.kept >= SIZE.scaled(0.5), "one piece at most: {out:?}");
     scene.out(None);
-    let paged_in = scene.pager.page_in(&scene.members(), None, Duration::ZERO).unwrap();
+    let paged_in =
+        scene.pager.page_in(&scene.members(), None, Placement::Cached, Duration::ZERO).unwrap();
     assert_eq!(paged_in.completed, Completed::OutOfTime);
     assert_eq!(scene.subject.ask("check"), "true");
 }

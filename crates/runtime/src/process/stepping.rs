@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use majordomo_core::ByteSize;
-use majordomo_paging::WorkingSet;
+use majordomo_paging::{Placement, WorkingSet};
 
 /// Steps of one program between its rungs.
 #[derive(Debug, Default)]
@@ -22,6 +22,10 @@ pub(crate) struct Stepping {
 pub(crate) struct Record {
     /// Those of its answers after earlier wakes, or since its load.
     pub(crate) pages: Option<WorkingSet>,
+    /// Pages of files that it had mapped at its last park.
+    pub(crate) files: Option<WorkingSet>,
+    /// Wakes in a row that mapped its pages, which hides which of them it touched.
+    pub(crate) n_mapped: u32,
     /// Its uses at its last park.
     pub(crate) uses: u64,
     /// Those that were read ahead since it was paged out, as long as they are kept.
@@ -32,6 +36,20 @@ pub(crate) struct Record {
     pub(crate) swap: ByteSize,
     /// The share of its memory that can be moved to swap, as it was before its first park.
     pub(crate) movable: Option<f64>,
+}
+
+impl Record {
+    /// The pages to read for a wake, those of files, and where the former belong. A wake that maps them hides which of them
+    /// the program touches, so after `max_mapped` of those in a row one does not; and none does before there is a record.
+    pub(crate) fn begin_wake(
+        &mut self,
+        max_mapped: u32,
+    ) -> (Option<WorkingSet>, Option<WorkingSet>, Placement) {
+        let maps = self.pages.is_some() && self.n_mapped < max_mapped;
+        self.n_mapped = if maps { self.n_mapped + 1 } else { 0 };
+        let placement = if maps { Placement::Mapped } else { Placement::Cached };
+        (self.pages.clone(), self.files.take(), placement)
+    }
 }
 
 impl Stepping {
@@ -123,6 +141,17 @@ mod tests {
         // Swap was turned off, or the program touched its memory.
         assert_eq!(stepping.measured_swap(mib(3), stepping.turns()), Some(mib(3)));
         assert_eq!(stepping.record().swap, mib(3));
+    }
+
+    #[test]
+    fn wake_maps_known_pages_and_leaves_them_once_in_a_while_to_record_them_again() {
+        let mut record = Record::default();
+        let placements = |record: &mut Record, n: usize| -> Vec<_> {
+            (0..n).map(|_| record.begin_wake(2).2 == Placement::Mapped).collect()
+        };
+        assert_eq!(placements(&mut record, 2), [false, false], "there is no record");
+        record.pages = Some(WorkingSet::default());
+        assert_eq!(placements(&mut record, 5), [true, true, false, true, true]);
     }
 
     #[test]

@@ -17,6 +17,9 @@ use crate::rungs::paged::Sampled;
 
 /// Pages that were read ahead are kept for so many looks after a use: the next one is likely to be soon.
 const RESTS: u32 = 3;
+/// So many wakes in a row map the pages of a program; then one leaves them in the swap cache, so that the record shows again
+/// which of them it touches.
+const MAPPED_WAKES: u32 = 3;
 /// The part of a step's time for paging: the rest is for measuring, and for the probe.
 const PAGING: f64 = 0.75;
 /// The longest time for freeing them.
@@ -43,6 +46,7 @@ impl Paged {
             let was_paged = process.stepping().was_paged();
             let step = process.stepping().begin_page_out();
             record_touched(&process, &pager, &members, uses, was_paged);
+            let files = pager.mapped_files(&members);
             let cgroup = process.members().cgroup();
             let prefetched = process.stepping().record().prefetched.take();
             let out = pager.page_out(&members, cgroup, prefetched.as_ref(), within.mul_f64(PAGING));
@@ -50,8 +54,9 @@ impl Paged {
                 Ok(out) => out,
                 Err(error) => return paged.refused(key, &error),
             };
-            process.stepping().record().swap = out.after.swap;
-            drop(step);
+            let mut record = process.stepping().record();
+            (record.swap, record.files) = (out.after.swap, Some(files));
+            drop((record, step));
             process.logs().push(LogStream::Manager, &in_words(&out));
             if let Some(rates) = &mut paged.machine().rates {
                 rates.parked(out.freed, out.took);
@@ -71,8 +76,9 @@ impl Paged {
         .await
     }
 
-    /// Reads the pages again that answers after earlier wakes touched; all of them, where none were recorded. Compressed memory
-    /// gives its pages faster to the program that touches them: nothing is read from it first when a use waits for that.
+    /// Reads the pages again that answers after earlier wakes touched, and maps them; all pages, where none were recorded.
+    /// Compressed memory gives its pages faster to the program that touches them: nothing is read from it first when a
+    /// use waits for that.
     pub(crate) async fn wake(
         &self,
         subject: &Subject,
@@ -84,15 +90,18 @@ impl Paged {
         blocking(move |stop| {
             let pager = pager.ended_by(stop);
             let _step = process.stepping().begin();
+            let members = open_members(&process);
+            let (pages, files, placement) = process.stepping().record().begin_wake(MAPPED_WAKES);
+            if let Some(files) = files {
+                pager.read_files(&members, &files);
+            }
             if !paged.machine().swap.reads_first(is_awaited) {
                 let mut record = process.stepping().record();
-                (record.prefetched, record.rests) = (None, 0);
+                (record.prefetched, record.rests, record.n_mapped) = (None, 0, 0);
                 return Ok(WakeReport { measured: None, swap: record.swap });
             }
-            let members = open_members(&process);
-            let pages = process.stepping().record().pages.clone();
             let back = pager
-                .page_in(&members, pages.as_ref(), within.mul_f64(PAGING))
+                .page_in(&members, pages.as_ref(), placement, within.mul_f64(PAGING))
                 .map_err(|error| error.to_string())?;
             if back.completed == Completed::Whole
                 && let Some(rates) = &mut paged.machine().rates
@@ -177,7 +186,9 @@ fn record_touched(
     // Without the lock, for which measuring would wait.
     let touched = pager.touched(members);
     let mut record = process.stepping().record();
+    let were_mapped = record.n_mapped > 0;
     match &mut record.pages {
+        Some(pages) if were_mapped => pages.extend(touched),
         Some(pages) => pages.merge(touched),
         None => record.pages = Some(touched),
     }
