@@ -26,7 +26,7 @@ pub(crate) enum ModelVerb {
 #[derive(Debug, clap::Args)]
 #[cfg_attr(not(feature = "coreml"), allow(dead_code, reason = "read in a build with the feature"))]
 pub(crate) struct ModelExportArgs {
-    /// The state directory with the learned data; a server may be using it
+    /// The state directory with the learned data; no server may be using it
     #[arg(long, value_name = "DIR")]
     pub state_dir: PathBuf,
     /// Kind of file (default: by the ending of PATH)

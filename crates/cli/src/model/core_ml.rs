@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use majordomo::{
-    Config, CoreMlExportSettings, CoreMlFile, CoreMlFormat, CoreMlPrecision, CoreMlWriteError,
-    OfflineIntents, StoredState, count,
+    Config, CoreMlExportSettings, CoreMlFile, CoreMlFormat, CoreMlPrecision, CoreMlReadError,
+    CoreMlWriteError, OfflineIntents, StoredState, count,
 };
 
 use crate::args::{ModelExportArgs, ModelFormat, ModelPrecision, ModelVerb};
@@ -91,7 +91,11 @@ fn numbered(path: &Path, batch: u32) -> PathBuf {
 }
 
 fn inspect(path: &Path, json: bool) -> anyhow::Result<()> {
-    let file = CoreMlFile::open(path).with_context(|| format!("{}", path.display()))?;
+    let file = CoreMlFile::open(path).map_err(|error| match error {
+        // It names its file.
+        CoreMlReadError::Io { .. } => anyhow::Error::from(error),
+        error => anyhow::Error::from(error).context(path.display().to_string()),
+    })?;
     let format = match file.format() {
         CoreMlFormat::MlPackage => "mlpackage",
         CoreMlFormat::MlModel => "mlmodel",
