@@ -3,7 +3,7 @@
 mod short;
 
 use super::equal;
-use super::figures::Ratio;
+use super::figures::{Ratio, mean};
 use super::played::Played;
 use super::policy::Policy;
 use super::record::{Aside, Run, Summary};
@@ -67,6 +67,15 @@ pub(super) fn pairs_of(
         served.map(|(a, b)| (time(a), time(b))).collect()
     })
     .collect()
+}
+
+/// By how many milliseconds answers took longer than their warm reference, under LRU where a command did not wait: nothing was
+/// just loaded or woken there, so it is what the reference is wrong by. The number of these answers, and their mean.
+pub(super) fn beyond_reference(summary: &Summary) -> Option<(usize, f64)> {
+    let commands = of(summary, Policy::Lru).flat_map(|run| &run.commands);
+    let ready = commands.filter(|c| c.is_served && !c.waited());
+    let beyond: Vec<f64> = ready.filter_map(|c| Some(c.answer_ms - c.warm_answer_ms?)).collect();
+    (!beyond.is_empty()).then(|| (beyond.len(), mean(&beyond)))
 }
 
 /// The ratios of a policy to its rival: of each seed, and over all.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::super::columns::{MIB, played, shown};
-use super::super::figures::{Spread, mean};
+use super::super::figures::Spread;
 use super::super::goals::{self, Time};
 use super::super::played::Played;
 use super::super::policy::Policy;
@@ -89,16 +89,12 @@ pub(super) fn times(summary: &Summary) -> Vec<(&'static str, Time)> {
 
 /// How good the reference of full waits is: under LRU nothing was just loaded or woken where a command did not wait.
 fn reference(out: &mut String, summary: &Summary) {
-    let runs = goals::of(summary, Policy::Lru);
-    let warm = runs.flat_map(|run| &run.commands).filter(|c| c.is_served && !c.waited());
-    let beyond: Vec<f64> = warm.filter_map(|c| Some(c.answer_ms - c.warm_answer_ms?)).collect();
-    if !beyond.is_empty() {
+    if let Some((n_answers, beyond)) = goals::beyond_reference(summary) {
         let _ = writeln!(
             out,
             "The reference is the median of three answers to each question, asked before the first day while everything was loaded. Answers of \
-             LRU to the {} that did not wait took {:.0} ms beyond it in the mean: so much of every full wait is no wait.\n",
-            majordomo::count(beyond.len(), "command"),
-            mean(&beyond)
+             LRU to the {} that did not wait took {beyond:.0} ms beyond it in the mean: so much of every full wait is no wait.\n",
+            majordomo::count(n_answers, "command")
         );
     }
 }
