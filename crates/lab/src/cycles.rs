@@ -65,8 +65,6 @@ const LOOKS: u64 = 40;
 const FALLS: f64 = 0.02;
 /// Falls of a short run: programs of which nothing can be freed fall twice and are then left alone.
 const FALLS_AT_LEAST: u64 = 8;
-/// Looks for processes that outlive the server.
-const ENDS: u32 = 50;
 
 /// The result of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -226,7 +224,7 @@ async fn cycles(args: &Args) -> anyhow::Result<ExitCode> {
     processes.memory();
     server.stop().await;
     let Some(mut outcome) = ran? else { return Ok(ExitCode::SUCCESS) };
-    outcome.orphans = orphans(&processes).await;
+    outcome.orphans = processes.orphans().await;
     outcome.print();
     if let Some(file) = &args.out {
         std::fs::write(file, serde_json::to_vec_pretty(&outcome)?)
@@ -317,19 +315,6 @@ async fn drive(
         looks,
         orphans: Vec::new(),
     })
-}
-
-/// The processes that still run when the server has ended, once they have had a moment to end.
-async fn orphans(processes: &Processes) -> Vec<String> {
-    let mut left = Vec::new();
-    for _ in 0..ENDS {
-        left = processes.survivors();
-        if left.is_empty() {
-            break;
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-    left.into_iter().map(|(pid, component)| format!("{component} ({pid})")).collect()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::used::{Io, Threads, Used, io};
 
@@ -20,6 +21,9 @@ const MARK: &[u8] = b"MAJORDOMO_INCARNATION=";
 const GUARD: &[u8] = b"__guard";
 /// A component whose program hides its name.
 const UNNAMED: &str = "(unnamed)";
+/// Looks for processes that outlive their server, and the time between two.
+const LOOKS: u32 = 40;
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A process at one look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -254,6 +258,19 @@ impl Processes {
         };
         let seen = self.owners.iter().filter(|((pid, start), _)| lives(pid, *start));
         seen.filter_map(|((pid, _), owner)| Some((*pid, owner.clone()?))).collect()
+    }
+
+    /// Those that outlive the server, once they have had a moment to end; each as `component (pid)`.
+    pub(crate) async fn orphans(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        for _ in 0..LOOKS {
+            left = self.survivors();
+            if left.is_empty() {
+                break;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        left.into_iter().map(|(pid, component)| format!("{component} ({pid})")).collect()
     }
 }
 

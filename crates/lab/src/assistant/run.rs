@@ -38,10 +38,6 @@ use super::steps::UseStep;
 use super::warm::WarmAnswers;
 use crate::short::ShortMemory;
 
-/// Looks for processes that outlive their server, and the time between two.
-const LOOKS: u32 = 40;
-const LOOK: Duration = Duration::from_millis(100);
-
 /// Everything that runs have in common.
 pub(super) struct Bench {
     pub(super) folder: Folder,
@@ -156,7 +152,7 @@ impl Bench {
                 state.with_extension("log").display()
             )
         })?;
-        let orphans = orphans(&day.processes).await;
+        let orphans = day.processes.orphans().await;
         let sampled = std::mem::take(&mut day.sampled);
         let run = Run {
             day: plan.day.clone(),
@@ -325,19 +321,6 @@ fn harm(sections: &BTreeMap<String, Vec<Figure>>, components: &[String]) -> Opti
         .filter_map(|f| f.value.as_f64())
         .collect();
     (!counted.is_empty()).then(|| counted.iter().sum())
-}
-
-/// The processes that still run when the server has ended, once they have had a moment to end.
-async fn orphans(processes: &Processes) -> Vec<String> {
-    let mut left = Vec::new();
-    for _ in 0..LOOKS {
-        left = processes.survivors();
-        if left.is_empty() {
-            break;
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-    left.into_iter().map(|(pid, component)| format!("{component} ({pid})")).collect()
 }
 
 #[cfg(test)]
