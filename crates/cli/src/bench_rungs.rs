@@ -12,17 +12,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use majordomo::{
-    AcquireOptions, AnyLease, ByteSize, ComponentId, EventKind, Followed, Follower, GuardForm,
-    Manager, Refusal, Rung, count,
+    AcquireOptions, AnyLease, ByteSize, ComponentId, EventKind, Followed, Follower, Manager,
+    Refusal, Rung, count,
 };
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::args::BenchRungsArgs;
 use crate::exit::Exit;
 use crate::parking;
-use crate::plan::start;
 use crate::print;
 use crate::signals::Interrupts;
+use crate::start::{builder, report_stuck, start_or_interrupt};
 use figures::{Round, Table};
 use request::Request;
 
@@ -34,16 +34,9 @@ const ANSWER: Duration = Duration::from_secs(120);
 const WARM_ANSWERS: usize = 3;
 
 pub(crate) async fn run(args: BenchRungsArgs, json: bool) -> anyhow::Result<ExitCode> {
-    let mut builder = Manager::builder()
-        .config_file(&args.config)
-        .guard(GuardForm::this_program()?)
-        .adopt_strays()
-        .measuring();
-    if let Some(dir) = &args.state_dir {
-        builder = builder.state_dir(dir);
-    }
+    let builder = builder(&args.config, args.state_dir.as_deref())?.measuring();
     let mut interrupts = Interrupts::new()?;
-    let manager = match start(builder, json).await? {
+    let manager = match start_or_interrupt(builder, json, &mut interrupts, print::message).await? {
         Ok(manager) => manager,
         Err(code) => return Ok(code),
     };
@@ -57,9 +50,7 @@ pub(crate) async fn run(args: BenchRungsArgs, json: bool) -> anyhow::Result<Exit
         () = print::ended() => None,
     };
     let stuck = interrupts.shutdown(&manager).await;
-    for id in &stuck {
-        print::error(&format!("{id} could not be stopped"));
-    }
+    report_stuck(&stuck);
     match done {
         Some(Ok(exit)) if stuck.is_empty() => Ok(exit.into()),
         Some(Err(error)) => Err(error),

@@ -16,9 +16,9 @@ use majordomo::{
 use crate::args::DemoArgs;
 use crate::lines::InputLines;
 use crate::parking;
-use crate::plan::start;
 use crate::print;
 use crate::signals::Interrupts;
+use crate::start::{report_stuck, start};
 use crate::summary::Summary;
 use control::{Control, Preloads};
 use generator::Days;
@@ -89,9 +89,7 @@ pub(crate) async fn run(args: DemoArgs, json: bool) -> anyhow::Result<ExitCode> 
         }
         print::line("Every process of the demo has ended.");
     }
-    for id in &stuck {
-        print::error(&format!("{id} could not be stopped"));
-    }
+    report_stuck(&stuck);
     Ok(ExitCode::from(u8::from(!stuck.is_empty() || !were_readable)))
 }
 

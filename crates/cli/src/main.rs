@@ -27,6 +27,7 @@ mod serve;
 mod service;
 mod setup;
 mod signals;
+mod start;
 mod summary;
 mod table;
 mod target;

@@ -40,7 +40,7 @@ pub(crate) async fn run(
     if let Some(dir) = state_dir {
         builder = builder.state_dir(dir);
     }
-    let manager = match crate::plan::start(builder, json).await? {
+    let manager = match crate::start::start(builder, json).await? {
         Ok(manager) => manager,
         Err(code) => return Ok(code),
     };

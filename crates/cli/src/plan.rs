@@ -3,36 +3,15 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use majordomo::{BuildError, Builder, Manager, quoted};
+use majordomo::{Manager, quoted};
 use majordomo_server::wire::{self, Decision, Need, Plan, PlanEviction, PlanLoad, PoolBytes};
 
 use crate::args::PlanArgs;
 use crate::exit::Exit;
 use crate::print::{self, Style, styled, time};
 use crate::remote::span;
+use crate::start::start;
 use crate::target::split;
-
-/// A manager's problems are printed as the configuration's own; others as one error.
-pub(crate) async fn start(
-    builder: Builder,
-    json: bool,
-) -> anyhow::Result<Result<Manager, ExitCode>> {
-    match builder.start().await {
-        Ok(manager) => Ok(Ok(manager)),
-        Err(BuildError::Config(problems)) => {
-            if json {
-                problems
-                    .as_slice()
-                    .iter()
-                    .for_each(|p| print::json(&crate::check::problem_json(p)));
-            } else {
-                print::message_block(&problems.to_string());
-            }
-            Ok(Err(ExitCode::FAILURE))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
 
 pub(crate) async fn run(
     args: PlanArgs,

@@ -3,14 +3,15 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use majordomo::{Decision, GuardForm, Manager, Outcome};
+use majordomo::{Decision, Manager, Outcome};
 use majordomo_server::wire::Need;
 
 use crate::exit::Exit;
 use crate::lines::InputLines;
-use crate::plan::{doubtful, evidence, start};
+use crate::plan::{doubtful, evidence};
 use crate::print::{self, Style, styled, time};
 use crate::signals::Interrupts;
+use crate::start::{builder, report_stuck, start_or_interrupt};
 use crate::summary::Summary;
 use crate::target::Job;
 
@@ -18,23 +19,9 @@ use crate::target::Job;
 const SAMPLE: Duration = Duration::from_millis(250);
 
 pub(crate) async fn run(args: Job, json: bool) -> anyhow::Result<ExitCode> {
-    let mut builder = Manager::builder()
-        .config_file(&args.config)
-        .guard(GuardForm::this_program()?)
-        .adopt_strays();
-    if let Some(dir) = &args.state_dir {
-        builder = builder.state_dir(dir);
-    }
+    let builder = builder(&args.config, args.state_dir.as_deref())?;
     let mut interrupts = Interrupts::new()?;
-    let started = tokio::select! {
-        started = start(builder, json) => started?,
-        // A configuration on a file system that hangs, say.
-        () = interrupts.next() => {
-            print::message("interrupted while starting");
-            return Ok(ExitCode::SUCCESS);
-        }
-    };
-    let manager = match started {
+    let manager = match start_or_interrupt(builder, json, &mut interrupts, print::message).await? {
         Ok(manager) => manager,
         Err(code) => return Ok(code),
     };
@@ -57,9 +44,7 @@ pub(crate) async fn run(args: Job, json: bool) -> anyhow::Result<ExitCode> {
         print::line("");
         print::lines(&summary.lines());
     }
-    for id in &stuck {
-        print::error(&format!("{id} could not be stopped"));
-    }
+    report_stuck(&stuck);
     let refused = !summary.refusals.is_empty();
     Ok(match (stuck.is_empty(), refused) {
         (false, _) => ExitCode::FAILURE,

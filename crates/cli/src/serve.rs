@@ -7,19 +7,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use majordomo::{
-    BuildError, ComponentState, GuardForm, Manager, Priority, ReloadError, Status, count,
-};
+use majordomo::{BuildError, ComponentState, Manager, Priority, ReloadError, Status, count};
 use majordomo_server::wire::Reloaded;
 use majordomo_server::{ReloadFailed, ServeOptions, Server, Token};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{LogFormat, ServeArgs};
 use crate::notify::{self, Notify};
-use crate::plan::start;
 use crate::print;
 use crate::remote::text_of_reload;
 use crate::signals::Interrupts;
+use crate::start::{builder, start_or_interrupt};
 
 /// The service manager hears this often how it stands, when that has changed.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
@@ -40,33 +38,17 @@ pub(crate) async fn run(
         }
         (None, None) => None,
     };
-    let mut builder = Manager::builder()
-        .config_file(&args.config)
-        .guard(GuardForm::this_program()?)
-        .adopt_strays()
-        .release_program();
-    if let Some(dir) = &args.state_dir {
-        builder = builder.state_dir(dir);
-    }
+    let builder = builder(&args.config, args.state_dir.as_deref())?.release_program();
     #[cfg(feature = "coreml")]
-    {
-        builder = builder.back_ends(majordomo::BackEnds::of_program(std::env::current_exe()?));
-    }
+    let builder = builder.back_ends(majordomo::BackEnds::of_program(std::env::current_exe()?));
     let mut interrupts = Interrupts::new()?;
     let notify = Notify::new();
     // Before anything is loaded: a server that is refused must not disturb another.
     let options =
         ServeOptions { socket, tcp: args.tcp, token, token_file: args.token_file.clone() };
     let claimed = majordomo_server::claim(options).await?;
-    let started = tokio::select! {
-        started = start(builder, json) => started?,
-        // A configuration on a file system that hangs, say.
-        () = interrupts.next() => {
-            tracing::info!("interrupted while starting");
-            return Ok(ExitCode::SUCCESS);
-        }
-    };
-    let manager = match started {
+    let log: fn(&str) = |text| tracing::info!("{text}");
+    let manager = match start_or_interrupt(builder, json, &mut interrupts, log).await? {
         Ok(manager) => manager,
         Err(code) => return Ok(code),
     };

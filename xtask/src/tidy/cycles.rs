@@ -19,7 +19,6 @@ use code::{blanked, is_word, tokens, without_tests};
 /// a row when its cycle shrinks, and remove it when the cycle is gone.
 const KNOWN: &[(&str, &[&str])] = &[
     ("cli", &["args", "args::remote"]),
-    ("cli", &["memory", "plan", "remote"]),
     ("cli", &["print", "print::out"]),
     ("engine", &[]),
     ("lab", &[]),

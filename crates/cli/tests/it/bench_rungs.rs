@@ -2,21 +2,9 @@
 
 use crate::support::{UP, World};
 
-/// A program that answers each line.
-const LINES: &str = r#"echo '{"ready":true}'
-while read -r line; do
-    id=${line#*:} id=${id%%,*}
-    case $line in
-    *fail*) echo "{\"id\":$id,\"error\":\"there is no page 3\"}" ;;
-    *) echo "{\"id\":$id,\"answer\":\"one\"}" ;;
-    esac
-done"#;
-
 fn world() -> World {
     let world = World::new();
-    world.write("lines.sh", LINES);
-    let lines = world.section("lines", "exec /bin/sh lines.sh", "protocol = \"stdio\"");
-    let lines = lines.replace("ready = { stdout = \"up\" }", "ready = \"line\"");
+    let lines = world.answering_lines("lines");
     let bad = "[components.bad]\ncommand = [\"no-such-program\"]\n";
     world.write("c.toml", format!("{lines}{}{bad}", world.section("plain", UP, "")));
     world

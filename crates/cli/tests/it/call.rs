@@ -5,20 +5,7 @@ use crate::support::{UP, World};
 #[test]
 fn call_prints_the_answer_of_a_component() {
     let world = World::new();
-    world.write(
-        "lines.sh",
-        r#"echo '{"ready":true}'
-        while read -r line; do
-            id=${line#*:} id=${id%%,*}
-            case $line in
-            *fail*) echo "{\"id\":$id,\"error\":\"there is no page 3\"}" ;;
-            *object*) echo "{\"id\":$id,\"answer\":$line}" ;;
-            *) printf '{"id":%s,"answer":"one\\ntwo"}\n' "$id" ;;
-            esac
-        done"#,
-    );
-    let lines = world.section("lines", "exec /bin/sh lines.sh", "protocol = \"stdio\"");
-    let lines = lines.replace("ready = { stdout = \"up\" }", "ready = \"line\"");
+    let lines = world.answering_lines("lines");
     world.write("c.toml", format!("{lines}{}", world.section("plain", UP, "")));
     let _server = world.serve(&["c.toml"]);
     let check = |words: &[&str], code: i32, out: &[&str], err: &[&str]| {

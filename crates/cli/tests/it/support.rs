@@ -102,6 +102,25 @@ impl World {
         )
     }
 
+    /// The section of a program with `protocol = "stdio"` that answers each line: an error to a question with "fail", the whole line
+    /// to one with "object".
+    pub(crate) fn answering_lines(&self, name: &str) -> String {
+        self.write(
+            "lines.sh",
+            r#"echo '{"ready":true}'
+            while read -r line; do
+                id=${line#*:} id=${id%%,*}
+                case $line in
+                *fail*) echo "{\"id\":$id,\"error\":\"there is no page 3\"}" ;;
+                *object*) echo "{\"id\":$id,\"answer\":$line}" ;;
+                *) printf '{"id":%s,"answer":"one\\ntwo"}\n' "$id" ;;
+                esac
+            done"#,
+        );
+        let section = self.section(name, "exec /bin/sh lines.sh", "protocol = \"stdio\"");
+        section.replace("ready = { stdout = \"up\" }", "ready = \"line\"")
+    }
+
     /// Starts the binary in this directory; its output is written to files.
     pub(crate) fn start(&self, words: &[&str], stdin: Stdio) -> Running<'_> {
         let program = self.program.clone();
