@@ -104,3 +104,38 @@ fn plans_in_the_documents_are_those_that_the_program_prints() {
         assert_eq!(ran.out, output, "{words:?}");
     }
 }
+
+/// Two programs of which one fits, and one that sleeps beside the other.
+#[test]
+fn server_plans_the_sleep_that_the_demand_causes() {
+    const SLEEPER: &str = "trap : USR1 USR2; echo up; while :; do sleep 1; done";
+    let world = World::new();
+    let section = |name: &str, memory: &str, more: &str| {
+        let more = format!(
+            "keywords = [\"{name}\"]\nsleep = {{ signal = \"USR1\" }}\nwake = {{ signal = \"USR2\" }}\n{more}"
+        );
+        world.section(name, SLEEPER, &more).replace("\"10MiB\"", memory)
+    };
+    let main_memory = |name: &str| section(name, "\"60MiB\"", "asleep = \"5MiB\"");
+    let card =
+        |name: &str| section(name, "{ ram = \"10MiB\", gpu = \"1GiB\" }", "asleep = \"15MiB\"");
+    let both = |of: &dyn Fn(&str) -> String| ["first", "second"].map(of).concat();
+    let pool = "[pools.gpu]\nbudget = \"1.5GiB\"\naccounting = \"declared\"\n";
+    for text in [both(&main_memory), format!("{pool}{}", both(&card))] {
+        world.write("c.toml", format!("[manager]\nbudget = \"100MiB\"\n{text}"));
+        let server = world.serve(&["c.toml"]);
+        world.run(&["load", "first"]).check(0, &[], &[]);
+        let ran = world.run(&["plan", "second"]);
+        ran.check(0, &["park     first (", "load     second in wave 1"], &[]);
+        let plan = world.run(&["plan", "second", "--json"]).json().swap_remove(0);
+        assert_eq!(plan["evictions"][0]["to"], "asleep", "{plan}");
+        world.run(&["load", "second"]).check(0, &[], &[]);
+        world.run(&["status"]).check(0, &["first   asleep", "second  ready"], &[]);
+        world.run(&["plan", "first"]).check(
+            0,
+            &["wake     first in wave 1", "since it is asleep"],
+            &[],
+        );
+        server.stop();
+    }
+}
