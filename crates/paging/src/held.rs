@@ -21,7 +21,7 @@ pub struct Held {
     /// Pages of the swap cache that no process maps: RAM, although the kernel frees it first. Known of a cgroup; without one
     /// only what a page-out could not prove to be free.
     pub cached: ByteSize,
-    /// Pages in swap, shared ones divided (SwapPss). Pages that were read ahead stay here until the program touches them.
+    /// Pages in swap, shared ones divided (SwapPss). Pages that were read ahead and not mapped stay here until the program touches them.
     pub swap: ByteSize,
     /// The part of `swap` that is RAM: compressed by zram or zswap.
     pub zram: ByteSize,

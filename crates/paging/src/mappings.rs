@@ -10,8 +10,6 @@ pub(crate) struct Mapping {
     is_pageable: bool,
     /// Whether it is memory that other processes may map as well: a shared mapping of no file on a disk.
     is_shared_memory: bool,
-    /// Whether a file on a file system is mapped.
-    is_of_file: bool,
     /// Whether its pages are locked in memory (`mlock`).
     pub(crate) is_locked: bool,
     /// Bytes in memory, shared ones divided by the processes that map them.
@@ -45,11 +43,6 @@ impl Mapping {
     /// mapping began: data of a library that was written to has become anonymous.
     pub(crate) fn may_be_paged(&self) -> bool {
         self.is_pageable && !self.is_locked && self.anonymous > 0 && !self.is_sparse()
-    }
-
-    /// Whether its pages may be those of a file that the page cache may lose: locked ones stay.
-    pub(crate) fn is_of_file(&self) -> bool {
-        self.is_of_file && !self.is_locked && self.proportional > 0
     }
 
     /// Whether pages of it may be read from swap.
@@ -120,7 +113,6 @@ fn header(line: &str) -> Option<Mapping> {
         range,
         is_pageable,
         is_shared_memory: permissions.ends_with('s') && is_memory,
-        is_of_file: path.starts_with('/') && !is_device && !is_memory,
         is_locked: false,
         proportional: 0,
         anonymous: 0,
@@ -204,22 +196,6 @@ mod tests {
         let header = "7f00000000-7f00003000 r-xp 00001000 fe:00 24 /usr/lib/libtorch.so";
         let parsed = parse(&smaps(header, 0, 0, "rd ex mr"));
         assert!(!parsed[0].may_be_paged() && !parsed[0].is_swapped());
-    }
-
-    #[test]
-    fn mapped_file_is_neither_memory_nor_a_device() {
-        let check = |mapping: &str, flags: &str, want: bool| {
-            let header = format!("7f00000000-7f00003000 {mapping}");
-            let parsed = parse(&format!("{header}\nPss: 6 kB\nVmFlags: {flags}\n"));
-            assert_eq!(parsed[0].is_of_file(), want, "{header} {flags}");
-        };
-        check("r-xp 00001000 fe:00 24 /usr/lib/libtorch.so", "rd ex", true);
-        check("r--s 00000000 fe:00 24 /srv/models/chat.gguf", "rd sh", true);
-        check("r--s 00000000 fe:00 24 /srv/models/chat.gguf", "rd sh lo", false);
-        check("rw-p 00000000 00:00 0", "rd wr", false);
-        check("rw-p 00000000 00:00 0  [heap]", "rd wr", false);
-        check("rw-s 00000000 00:01 9 /memfd:ring (deleted)", "rd wr sh", false);
-        check("rw-s 00000000 00:05 4 /dev/nvidia0", "rd wr sh", false);
     }
 
     #[test]

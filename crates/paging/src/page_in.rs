@@ -1,7 +1,7 @@
 //! Pages of processes are read from swap again, without a fault of the program for each.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use majordomo_core::ByteSize;
@@ -29,7 +29,7 @@ pub enum Placement {
     /// In the swap cache. The program maps each with a short fault when it touches it, and so shows which ones it uses.
     Cached,
     /// Mapped: the program finds them as if they had never been in swap. All of them count as touched
-    /// ([`touched`](Pager::touched)). Where the memory of other processes may not be read, they are in the swap cache.
+    /// ([`touched`](Pager::touched)). Where the memory of the process may not be read, they are in the swap cache.
     Mapped,
 }
 
@@ -39,11 +39,14 @@ pub enum Placement {
 pub struct PagedIn {
     /// Bytes of the pages that the kernel took the request for; those that were not in swap cost nothing.
     pub asked: ByteSize,
-    /// Those pages: given to the next page-out, which frees the ones that the program did not touch.
+    /// Those pages: given to the next page-out, which frees those in the swap cache that the program did not touch.
     pub prefetched: WorkingSet,
     /// How far it came.
     pub completed: Completed,
-    /// How long it took. The device may still read the last pages: the program waits for them only if it touches them.
+    /// Where they are: mapped only if some were.
+    pub placement: Placement,
+    /// How long it took. Of pages in the swap cache the device may still read the last: the program waits for them only if
+    /// it touches them.
     pub took: Duration,
 }
 
@@ -68,7 +71,7 @@ impl Pager {
         let limit = self.limit(limit);
         let mut prefetched = WorkingSet::default();
         let mut asked = ByteSize::ZERO;
-        let (mut lives, mut within_limit) = (false, true);
+        let (mut lives, mut within_limit, mut maps) = (false, true, false);
         for process in members.iter().filter(|process| !process.has_ended()) {
             let ranges = match set {
                 None if !self.means.reads_by_advice => Vec::new(),
@@ -84,6 +87,7 @@ impl Pager {
             match self.read(process, &ranges, placement, &limit) {
                 Ok(read) => {
                     within_limit &= read.is_whole;
+                    maps |= read.maps;
                     asked += ByteSize(read.bytes);
                 }
                 Err(error) if has_ended(&error) => continue,
@@ -95,20 +99,8 @@ impl Pager {
             return Err(PagingError::Ended);
         }
         let completed = if within_limit { Completed::Whole } else { Completed::OutOfTime };
-        Ok(PagedIn { asked, prefetched, completed, took: limit.took() })
-    }
-
-    /// Asks for the pages of files that were mapped ([`mapped_files`](Self::mapped_files)): those that the page cache
-    /// has lost since are read again, without a fault of the program for each. Returns at once. Does nothing where advice is
-    /// not permitted.
-    pub fn read_files(&self, members: &[Process], files: &WorkingSet) {
-        if !self.means.reads_by_advice {
-            return;
-        }
-        for process in members {
-            // A file that cannot be read is read by the program, which reports it.
-            let _ = advise(process, &files.ranges(process.pid()), Advice::WillNeed);
-        }
+        let placement = if maps { Placement::Mapped } else { Placement::Cached };
+        Ok(PagedIn { asked, prefetched, completed, placement, took: limit.took() })
     }
 
     fn swapped(&self, process: &Process) -> io::Result<Vec<Range>> {
@@ -130,50 +122,23 @@ impl Pager {
         });
         let n_readers = N_READERS.min(pieces.len());
         let pieces = Mutex::new(pieces.into_iter());
-        let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let read_all = || self.read_pieces(process, placement, limit, &next);
-        let results: Vec<_> = std::thread::scope(|scope| {
-            let others: Vec<_> = (1..n_readers).map(|_| scope.spawn(read_all)).collect();
-            let own = read_all();
-            let others = others.into_iter().filter_map(|reader| reader.join().ok());
+        let reader = Reader { pager: self, process, placement, limit, pieces: &pieces };
+        let parts: Vec<_> = std::thread::scope(|scope| {
+            let start = |_| std::thread::Builder::new().spawn_scoped(scope, || reader.read());
+            // Where no more threads can be made, there are fewer.
+            let others: Vec<_> = (1..n_readers).map_while(|n| start(n).ok()).collect();
+            let own = reader.read();
+            let others = others.into_iter().map(|other| other.join().unwrap_or_else(|_| lost()));
             others.chain([own]).collect()
         });
-        let mut read = Read { bytes: 0, is_whole: true };
-        for result in results {
-            let part = result?;
+        let mut read = Read::default();
+        for part in parts {
+            let part = part?;
             read.bytes += part.bytes;
             read.is_whole &= part.is_whole;
+            read.maps |= part.maps;
         }
         Ok(read)
-    }
-
-    /// The work of one reader: it asks for a piece before it maps the one before, so that the device is never idle.
-    fn read_pieces(
-        &self,
-        process: &Process,
-        placement: Placement,
-        limit: &Limit,
-        next: &impl Fn() -> Option<Vec<Range>>,
-    ) -> io::Result<Read> {
-        let mut read = Read { bytes: 0, is_whole: true };
-        let mut asked: Option<Vec<Range>> = None;
-        loop {
-            let piece = next().filter(|_| {
-                read.is_whole &= !limit.is_over();
-                read.is_whole
-            });
-            if let Some(piece) = &piece {
-                read.bytes += self.ask(process, piece)?;
-            }
-            let maps = placement == Placement::Mapped && self.means.reads;
-            if let Some(asked) = asked.filter(|_| maps && self.means.reads_by_advice) {
-                read_pages(process, &pages(&asked))?;
-            }
-            if piece.is_none() {
-                return Ok(read);
-            }
-            asked = piece;
-        }
     }
 
     fn ask(&self, process: &Process, piece: &[Range]) -> io::Result<u64> {
@@ -187,9 +152,76 @@ impl Pager {
     }
 }
 
-/// The part of a page-in that is about one process.
+/// The part of a page-in that is about one process, or of one reader.
 struct Read {
     bytes: u64,
     /// The time was not over before its end.
     is_whole: bool,
+    /// Pages were mapped.
+    maps: bool,
+}
+
+impl Default for Read {
+    fn default() -> Self {
+        Self { bytes: 0, is_whole: true, maps: false }
+    }
+}
+
+/// The report of a reader that panicked.
+fn lost() -> io::Result<Read> {
+    Err(io::Error::other("a thread that read pages ended without a report"))
+}
+
+/// One of the threads that read pages of a process: each takes the next piece until there is none.
+struct Reader<'a> {
+    pager: &'a Pager,
+    process: &'a Process,
+    placement: Placement,
+    limit: &'a Limit,
+    pieces: &'a Mutex<std::vec::IntoIter<Vec<Range>>>,
+}
+
+impl Reader<'_> {
+    fn read(&self) -> io::Result<Read> {
+        let result = self.read_pieces();
+        if result.is_err() {
+            // The others end, too.
+            self.take().by_ref().for_each(drop);
+        }
+        result
+    }
+
+    fn take(&self) -> MutexGuard<'_, std::vec::IntoIter<Vec<Range>>> {
+        self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for a piece before it maps the one before, so that the device is never idle.
+    fn read_pieces(&self) -> io::Result<Read> {
+        let means = self.pager.means;
+        let mut may_map =
+            self.placement == Placement::Mapped && means.reads && means.reads_by_advice;
+        let mut read = Read { maps: !means.reads_by_advice && means.reads, ..Read::default() };
+        let mut asked: Option<Vec<Range>> = None;
+        loop {
+            let next = self.take().next();
+            read.is_whole &= next.is_none() || !self.limit.is_over();
+            let piece = next.filter(|_| read.is_whole);
+            let taken = match &piece {
+                Some(piece) => self.pager.ask(self.process, piece)?,
+                None => 0,
+            };
+            read.bytes += taken;
+            if let Some(asked) = asked.filter(|_| may_map) {
+                match read_pages(self.process, &pages(&asked)) {
+                    Ok(()) => read.maps = true,
+                    Err(error) if has_ended(&error) => return Err(error),
+                    // Advice is permitted, and reading is not.
+                    Err(_) => may_map = false,
+                }
+            }
+            let Some(piece) = piece else { return Ok(read) };
+            // A part of it is gone: each of its pages would cost a call.
+            asked = (taken == total(&piece)).then_some(piece);
+        }
+    }
 }

@@ -19,7 +19,7 @@ const N_ENTRIES: usize = 8192;
 pub(crate) struct Page(u64);
 
 impl Page {
-    /// It is mapped: the process has touched it since it was last paged out.
+    /// It is mapped: since it was last paged out the process has touched it, or a page-in has mapped it.
     pub(crate) fn is_present(self) -> bool {
         self.0 >> 63 & 1 == 1
     }
@@ -32,11 +32,6 @@ impl Page {
     /// It is in memory and belongs to no file.
     pub(crate) fn is_anonymous(self) -> bool {
         self.is_present() && self.0 >> 61 & 1 == 0
-    }
-
-    /// It is mapped, and a page of a file or of shared memory.
-    pub(crate) fn is_of_file(self) -> bool {
-        self.is_present() && self.0 >> 61 & 1 == 1
     }
 
     /// It is anonymous, and no other process maps it. A page that a fork shares cannot be paged out.

@@ -138,22 +138,6 @@ impl Pager {
         set
     }
 
-    /// The pages of files that the processes have mapped and that are in memory: libraries, models. Memory is short where
-    /// programs are parked, and the page cache loses such pages while no program touches them.
-    ///
-    /// Blocks for milliseconds. A process that has ended has none.
-    #[must_use]
-    pub fn mapped_files(&self, members: &[Process]) -> WorkingSet {
-        let mut set = WorkingSet::default();
-        for process in members {
-            let Ok(map) = PageMap::open(&self.root, process) else { continue };
-            if let Ok(ranges) = map.find_in(Mapping::is_of_file, Page::is_of_file) {
-                set.record(process.pid(), &ranges);
-            }
-        }
-        set
-    }
-
     pub(crate) fn read_swap(&self) -> Result<Swap, PagingError> {
         self.swap().map_err(|error| PagingError::Io { path: self.root.join("proc/swaps"), error })
     }

@@ -1,7 +1,8 @@
 //! The pages that a program touched after earlier wakes: what to read first next time.
 //!
-//! A page that was paged out and is mapped again was touched; a page that was only read ahead is not mapped. So the
-//! record is exact, and needs neither soft-dirty bits nor idle page tracking, which many kernels lack.
+//! A page that was paged out and is mapped again was touched, unless a wake mapped it; a page that was only read ahead is
+//! not mapped. So the record after a wake that maps nothing is exact, and needs neither soft-dirty bits nor idle page
+//! tracking, which many kernels lack.
 
 use std::collections::BTreeMap;
 

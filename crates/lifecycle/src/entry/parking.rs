@@ -44,7 +44,7 @@ pub struct Parking {
     before: Need,
     /// The bytes that the park which is decided or under way is expected to write.
     writes: ByteSize,
-    /// Booked by its park; its own pool's bytes fall with its samples.
+    /// Booked since it is parked.
     held: Need,
     n_failed: u32,
     /// The machine could not take its memory: it is not parked before this.
@@ -114,7 +114,7 @@ impl Parking {
         self.woken.is_some()
     }
 
-    /// The bytes that it held when it was parked, or fewer where it was measured to hold fewer since.
+    /// The bytes that it held when it was parked.
     #[must_use]
     pub fn held(&self) -> &Need {
         &self.held
@@ -229,12 +229,6 @@ impl Parking {
     #[must_use]
     pub fn absent_until(&self) -> Moment {
         self.absent_until
-    }
-
-    /// It is parked and was measured to hold so many bytes of its own pool.
-    pub(crate) fn holds_at_most(&mut self, own: usize, bytes: ByteSize) {
-        let excess = self.held.of(own).saturating_sub(bytes);
-        self.held.take(&[(own, excess)].into_iter().collect());
     }
 
     /// The component is in use and was measured.

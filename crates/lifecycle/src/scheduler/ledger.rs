@@ -37,15 +37,9 @@ impl Scheduler {
         self.touch();
     }
 
-    /// Books what a component was measured to use. Of a parked component in main memory no more is booked from then on: its
-    /// park may have been proven to free less than it did, or pages left later.
+    /// Books what a component was measured to use.
     pub fn book_measured(&mut self, key: ComponentKey, bytes: ByteSize) {
         self.budget.measure(key, bytes);
-        let own = self.pool(key);
-        if self.entry(key).state().is_parked() && !self.budget.limit_of(own).declared {
-            self.budget.hold_at_most(key, bytes);
-            self.entry_mut(key).parking_mut().holds_at_most(own, bytes);
-        }
     }
 
     /// Books what a component was measured to have in swap. The reservation of a park stays until its report.

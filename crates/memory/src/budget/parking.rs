@@ -1,8 +1,8 @@
 //! The bookings of parks and wakes, which change an account that exists.
 //!
 //! A park keeps the old booking until its bytes are proven free, and reserves beyond it what the rung is expected to hold
-//! elsewhere: in swap, or in main memory for a model that leaves its card. Invariant: only [`Budget::hold`] and
-//! [`Budget::hold_at_most`] lower the reservation of a component that is parked or woken.
+//! elsewhere: in swap, or in main memory for a model that leaves its card. Invariant: only [`Budget::hold`] lowers the
+//! account of a component that is parked or woken.
 
 use majordomo_core::{ByteSize, ComponentKey};
 
@@ -49,14 +49,6 @@ impl Budget {
             let reserved = held.of(account.pool).0;
             let (swap, apart) = (held.of(Need::SWAP).0, apart_of(held, account.pool));
             self.replace(key, Account { reserved, overload: 0, swap, apart, ..account });
-        }
-    }
-
-    /// Reserves for a parked component no more than it was measured to hold. Reserves nothing further, and leaves its last
-    /// measurement as it is.
-    pub fn hold_at_most(&mut self, key: ComponentKey, bytes: ByteSize) {
-        if let Some(account) = self.account(key).cloned() {
-            self.replace(key, Account { reserved: account.reserved.min(bytes.0), ..account });
         }
     }
 

@@ -29,7 +29,6 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
     }
     add(tests, "page::pages_touched_since_the_wake_are_the_working_set", working_set);
     add(tests, "page::mapped_pages_are_there_before_the_program_touches_them", mapped);
-    add(tests, "page::pages_of_files_that_the_cache_has_lost_are_read_again", files_again);
     add(tests, "page::locked_memory_is_left_and_reported", locked);
     add(tests, "page::memory_shared_by_a_fork_is_left_until_the_fork_ends", forked);
     add(tests, "page::unchanged_pages_of_a_mapped_file_are_left", file_pages);
@@ -152,34 +151,6 @@ fn mapped() {
     assert!(scene.touched().bytes() >= SIZE, "{}", scene.touched().bytes());
     assert_eq!(scene.subject.ask("check"), "true");
     assert_freed(&scene.out(Some(&paged_in.prefetched)));
-}
-
-fn files_again() {
-    let Some(mut scene) = Scene::new(true) else { return };
-    let f = Fixture::new();
-    let path = f.root().join("model.bin");
-    fs::write(&path, vec![1; 8 << 20]).unwrap();
-    // The cgroup that reads it next is the one whose cache it is in.
-    let file = fs::File::open(&path).unwrap();
-    file.sync_all().unwrap();
-    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
-    assert_eq!(scene.subject.ask(&format!("map {}", path.display())), "mapped");
-    let files = scene.pager.mapped_files(&scene.members());
-    assert!(files.bytes() >= ByteSize::mib(4), "{}", files.bytes());
-    let cgroup = &scene.cgroup.as_ref().unwrap().0;
-    let empty = cgroup.dir().join("memory.force_empty");
-    if fs::write(&empty, "0").is_err() {
-        eprintln!("skipped: {} cannot be written; it needs cgroup v1", empty.display());
-        return;
-    }
-    let is_cached = || {
-        let mut byte = [0];
-        let room = &mut [std::io::IoSliceMut::new(&mut byte)];
-        rustix::io::preadv2(&file, room, 1 << 20, rustix::io::ReadWriteFlags::NOWAIT) == Ok(1)
-    };
-    assert!(!is_cached());
-    scene.pager.read_files(&scene.members(), &files);
-    eventually("the file to be in the page cache again", is_cached);
 }
 
 fn locked() {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use majordomo_core::ByteSize;
-use majordomo_paging::{Placement, WorkingSet};
+use majordomo_paging::{PagedIn, Placement, WorkingSet};
 
 /// Steps of one program between its rungs.
 #[derive(Debug, Default)]
@@ -22,8 +22,6 @@ pub(crate) struct Stepping {
 pub(crate) struct Record {
     /// Those of its answers after earlier wakes, or since its load.
     pub(crate) pages: Option<WorkingSet>,
-    /// Pages of files that it had mapped at its last park.
-    pub(crate) files: Option<WorkingSet>,
     /// Wakes in a row that mapped its pages, which hides which of them it touched.
     pub(crate) n_mapped: u32,
     /// Its uses at its last park.
@@ -39,16 +37,27 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// The pages to read for a wake, those of files, and where the former belong. A wake that maps them hides which of them
-    /// the program touches, so after `max_mapped` of those in a row one does not; and none does before there is a record.
-    pub(crate) fn begin_wake(
-        &mut self,
-        max_mapped: u32,
-    ) -> (Option<WorkingSet>, Option<WorkingSet>, Placement) {
-        let maps = self.pages.is_some() && self.n_mapped < max_mapped;
-        self.n_mapped = if maps { self.n_mapped + 1 } else { 0 };
-        let placement = if maps { Placement::Mapped } else { Placement::Cached };
-        (self.pages.clone(), self.files.take(), placement)
+    /// Where the pages belong that are read for a wake. A wake that maps them hides which of them the program touches, so
+    /// after `max_mapped` of those in a row one does not; and none does before there is a record.
+    pub(crate) fn placement(&self, max_mapped: u32) -> Placement {
+        match self.pages.is_some() && self.n_mapped < max_mapped {
+            true => Placement::Mapped,
+            false => Placement::Cached,
+        }
+    }
+
+    /// A wake has read pages.
+    pub(crate) fn woken(&mut self, back: PagedIn) {
+        self.n_mapped = match back.placement {
+            Placement::Mapped => self.n_mapped + 1,
+            Placement::Cached => 0,
+        };
+        (self.prefetched, self.rests) = (Some(back.prefetched), 0);
+    }
+
+    /// A wake has read nothing.
+    pub(crate) fn woken_by_faults(&mut self) {
+        (self.prefetched, self.rests, self.n_mapped) = (None, 0, 0);
     }
 }
 
@@ -146,12 +155,16 @@ mod tests {
     #[test]
     fn wake_maps_known_pages_and_leaves_them_once_in_a_while_to_record_them_again() {
         let mut record = Record::default();
-        let placements = |record: &mut Record, n: usize| -> Vec<_> {
-            (0..n).map(|_| record.begin_wake(2).2 == Placement::Mapped).collect()
-        };
-        assert_eq!(placements(&mut record, 2), [false, false], "there is no record");
+        assert_eq!(record.placement(2), Placement::Cached, "there is no record");
         record.pages = Some(WorkingSet::default());
-        assert_eq!(placements(&mut record, 5), [true, true, false, true, true]);
+        for (n_mapped, want) in
+            [(0, Placement::Mapped), (1, Placement::Mapped), (2, Placement::Cached)]
+        {
+            record.n_mapped = n_mapped;
+            assert_eq!(record.placement(2), want, "{n_mapped}");
+        }
+        record.woken_by_faults();
+        assert_eq!(record.placement(2), Placement::Mapped);
     }
 
     #[test]

@@ -46,7 +46,6 @@ impl Paged {
             let was_paged = process.stepping().was_paged();
             let step = process.stepping().begin_page_out();
             record_touched(&process, &pager, &members, uses, was_paged);
-            let files = pager.mapped_files(&members);
             let cgroup = process.members().cgroup();
             let prefetched = process.stepping().record().prefetched.take();
             let out = pager.page_out(&members, cgroup, prefetched.as_ref(), within.mul_f64(PAGING));
@@ -54,9 +53,8 @@ impl Paged {
                 Ok(out) => out,
                 Err(error) => return paged.refused(key, &error),
             };
-            let mut record = process.stepping().record();
-            (record.swap, record.files) = (out.after.swap, Some(files));
-            drop((record, step));
+            process.stepping().record().swap = out.after.swap;
+            drop(step);
             process.logs().push(LogStream::Manager, &in_words(&out));
             if let Some(rates) = &mut paged.machine().rates {
                 rates.parked(out.freed, out.took);
@@ -76,7 +74,8 @@ impl Paged {
         .await
     }
 
-    /// Reads the pages again that answers after earlier wakes touched, and maps them; all pages, where none were recorded.
+    /// Reads the pages again that answers after earlier wakes touched, and maps them but in each fourth wake; all pages, where
+    /// none were recorded.
     /// Compressed memory gives its pages faster to the program that touches them: nothing is read from it first when a
     /// use waits for that.
     pub(crate) async fn wake(
@@ -91,15 +90,14 @@ impl Paged {
             let pager = pager.ended_by(stop);
             let _step = process.stepping().begin();
             let members = open_members(&process);
-            let (pages, files, placement) = process.stepping().record().begin_wake(MAPPED_WAKES);
-            if let Some(files) = files {
-                pager.read_files(&members, &files);
-            }
             if !paged.machine().swap.reads_first(is_awaited) {
                 let mut record = process.stepping().record();
-                (record.prefetched, record.rests, record.n_mapped) = (None, 0, 0);
+                record.woken_by_faults();
                 return Ok(WakeReport { measured: None, swap: record.swap });
             }
+            let record = process.stepping().record();
+            let (pages, placement) = (record.pages.clone(), record.placement(MAPPED_WAKES));
+            drop(record);
             let back = pager
                 .page_in(&members, pages.as_ref(), placement, within.mul_f64(PAGING))
                 .map_err(|error| error.to_string())?;
@@ -109,7 +107,7 @@ impl Paged {
                 rates.woken(back.asked, back.took);
             }
             let mut record = process.stepping().record();
-            (record.prefetched, record.rests) = (Some(back.prefetched), 0);
+            record.woken(back);
             // The samples show which pages the program touched: those are not in swap any more.
             Ok(WakeReport { measured: None, swap: record.swap })
         })

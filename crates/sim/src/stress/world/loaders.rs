@@ -178,9 +178,8 @@ impl World<'_> {
             .map(|(key, r)| {
                 let id = IncarnationId { key, op: r.op };
                 if r.stage == Stage::Parked {
-                    // Some of its memory has returned, or left since the park.
-                    let change = 0.6 + 0.8 * self.rng_of(23, key).unit();
-                    let bytes = self.memory(key, r.memory).scaled((r.left * change).min(1.0));
+                    // Some of its memory has returned.
+                    let bytes = self.memory(key, r.memory).scaled((r.left * 1.2).min(1.0));
                     return (id, Sample::from(bytes));
                 }
                 let used = self.cells.current(key).is_some_and(|i| i.cell.uses() > 0);
