@@ -73,7 +73,7 @@ fn made_up_set() -> DataSet {
     let (n, n_components) = MADE_UP;
     let labels = (0..n_components).map(|i| format!("component{i}")).collect();
     let rows = (0..n).map(|i| {
-        let (text, _) = made_up(i, n_components);
+        let (_, text) = made_up(i, n_components);
         Row { text, labels: vec![(i % n_components) as u32] }
     });
     DataSet { name: "made up".to_owned(), labels, train: rows.collect(), ..DataSet::default() }
@@ -158,11 +158,12 @@ fn compare(subject: &Subject, settings: ExportSettings) -> anyhow::Result<()> {
     let dense = FileDense(file);
     let bound = BOUNDS[usize::from(settings.precision == Precision::Half)];
     let (mut ours, mut theirs) = (IntentScratch::default(), IntentScratch::default());
-    let (mut largest, mut n_changed, mut n_near) = (0.0f64, 0, 0);
+    let (mut largest, mut n_changed, mut n_near, mut n_answered) = (0.0f64, 0, 0, 0);
     for text in &subject.texts {
         let answer = subject.snapshot.intents(text, &mut ours);
         let (acted, margin) = (acts(&answer), margin(&answer));
         let by_file = acts(&subject.snapshot.intents_by(&dense, text, &mut theirs));
+        n_answered += usize::from(!ours.probabilities().is_empty());
         for (a, b) in ours.probabilities().iter().zip(theirs.probabilities()) {
             largest = largest.max((f64::from(*a) - f64::from(*b)).abs());
         }
@@ -179,6 +180,7 @@ fn compare(subject: &Subject, settings: ExportSettings) -> anyhow::Result<()> {
         "{format:<9}  {precision:<9}  {:>6}  {largest:>18.1e}  {n_changed:>17}  {n_near:>14}",
         exported.n_bytes()
     );
+    ensure!(n_answered == subject.texts.len(), "the model answered {n_answered} commands only");
     ensure!(largest <= bound, "a probability differs by {largest:.1e}, allowed are {bound:.0e}");
     let allowed = if settings.precision == Precision::Half { n_near } else { 0 };
     ensure!(n_changed <= allowed, "{n_changed} decisions changed, {n_near} of them at a threshold");
