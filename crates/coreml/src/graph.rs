@@ -51,6 +51,11 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
+    /// Numbers that the evaluation of one row holds at a time: those of all rows in between.
+    pub(crate) fn n_numbers(&self) -> usize {
+        self.steps.iter().fold(self.n_inputs, |n, step| n.saturating_add(step.width))
+    }
+
     /// Computes one row. `scratch` is kept between rows.
     pub(crate) fn row(&self, input: &[f32], output: &mut [f32], scratch: &mut Vec<Vec<f32>>) {
         scratch.resize_with(self.steps.len() + 1, Vec::new);

@@ -2,7 +2,7 @@
 //!
 //! Owns the reference interpreter's side of a file: what it says, checked before it is believed. Reads the models that this
 //! crate writes, whatever wrote them; anything else is an error that names it. Invariant: reading a file never panics and
-//! never holds more than four times the file's bytes, besides a constant.
+//! never holds more than four times the file's bytes, besides a constant, and neither does the evaluation of a row.
 
 mod constants;
 mod error;
@@ -90,6 +90,10 @@ impl ModelFile {
             }
             (Some(_), Some(_)) => return fault("the model", "it is of two kinds"),
         };
+        // Four bytes each: an evaluation is bounded like the reading.
+        if graph.n_numbers() > n_bytes {
+            return fault("the graph", "its rows have more numbers than the file has bytes");
+        }
         let stamp = stamp(description)?;
         if let Some(stamp) = &stamp
             && !stamp.fits(n_outputs)
@@ -227,4 +231,59 @@ fn stamp(description: Message<'_>) -> Result<Option<Stamp>, ReadError> {
         }
     }
     Stamp::from_metadata(&ours).or_else(|bad| fault(AT, bad))
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::proto::{
+        ActivationParams, ArrayFeatureType, EXACT_ARRAY_MAPPING, Empty, FeatureDescription,
+        FeatureType, Layer, Metadata, Model, ModelDescription, ModelType, NeuralNetwork,
+        NeuralNetworkLayer,
+    };
+
+    fn feature(name: &str, width: i64) -> FeatureDescription {
+        let array = ArrayFeatureType { shape: vec![1, width], data_type: ARRAY_FLOAT32 };
+        let feature_type = Some(FeatureType { multi_array_type: Some(array) });
+        FeatureDescription { name: name.to_owned(), feature_type }
+    }
+
+    /// A network without constants: rows go through `n_layers` times ReLU. `padding` bytes of it say nothing.
+    fn chain(width: i64, n_layers: usize, padding: usize) -> Vec<u8> {
+        let layer = |layer_idx: usize| NeuralNetworkLayer {
+            name: String::new(),
+            input: vec![format!("{layer_idx}")],
+            output: vec![format!("{}", layer_idx + 1)],
+            layer: Some(Layer::Activation(ActivationParams { relu: Some(Empty {}) })),
+        };
+        let network = NeuralNetwork {
+            layers: (0..n_layers).map(layer).collect(),
+            array_input_shape_mapping: EXACT_ARRAY_MAPPING,
+        };
+        let metadata = Metadata { short_description: "x".repeat(padding), ..Metadata::default() };
+        let description = ModelDescription {
+            input: vec![feature("0", width)],
+            output: vec![feature(&n_layers.to_string(), width)],
+            metadata: Some(metadata),
+        };
+        Model {
+            specification_version: 4,
+            description: Some(description),
+            kind: Some(ModelType::NeuralNetwork(network)),
+        }
+        .encode_to_vec()
+    }
+
+    #[test]
+    fn rows_of_an_evaluation_take_no_more_memory_than_the_file_allows() {
+        let bytes = chain(10_000, 30, 11_000);
+        let error = ModelFile::from_bytes(&bytes, None).unwrap_err().to_string();
+        assert!(error.contains("more numbers than the file has bytes"), "{error}");
+        let model = ModelFile::from_bytes(&chain(10, 30, 11_000), None).unwrap();
+        let mut scores = [0.0; 10];
+        model.evaluate(&[-1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 3.0], &mut scores).unwrap();
+        assert_eq!(scores, [0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 3.0]);
+    }
 }

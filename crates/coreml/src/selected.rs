@@ -1,7 +1,7 @@
 //! The back ends that a calibration chose, behind one [`Backend`], with the kernels under them.
 //!
-//! Owns the way of a batch to its back end and the fall-back. Invariant: every batch of the right length is answered; a back
-//! end that failed once is not asked again.
+//! Owns the way of a batch to its back end and the fall-back. Invariants: every batch of the right length is answered; a back
+//! end that failed once is not asked again, and gets no more rows at a time than it takes.
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -16,11 +16,18 @@ use crate::calibration::{BUCKETS, bucket_of};
 /// The chosen back ends of one set of weights.
 pub struct Selected {
     simd: SimdBackend,
-    by_bucket: [Option<Arc<dyn Backend>>; BUCKETS.len()],
-    /// Why the back ends are not asked any more.
-    failed: OnceLock<String>,
+    others: Vec<Other>,
+    /// Places in `others`.
+    by_bucket: [Option<usize>; BUCKETS.len()],
     /// Rows answered by the kernels, and by another back end. Statistics: `Relaxed` suffices.
     rows: [AtomicU64; 2],
+}
+
+/// A chosen back end besides the kernels.
+struct Other {
+    back_end: Arc<dyn Backend>,
+    /// Why it is not asked any more.
+    failed: OnceLock<String>,
 }
 
 impl std::fmt::Debug for Selected {
@@ -45,12 +52,16 @@ impl Selected {
         for own in &mut by_bucket {
             own.take_if(|back_end| back_end.weights_id() != weights.id());
         }
-        Self {
-            simd: SimdBackend::new(weights),
-            by_bucket,
-            failed: OnceLock::new(),
-            rows: Default::default(),
-        }
+        let mut others: Vec<Other> = Vec::new();
+        let by_bucket = by_bucket.map(|own| {
+            let back_end = own?;
+            let known = others.iter().position(|other| Arc::ptr_eq(&other.back_end, &back_end));
+            Some(known.unwrap_or_else(|| {
+                others.push(Other { back_end, failed: OnceLock::new() });
+                others.len() - 1
+            }))
+        });
+        Self { simd: SimdBackend::new(weights), others, by_bucket, rows: Default::default() }
     }
 
     /// The weights that it answers for.
@@ -62,20 +73,21 @@ impl Selected {
     /// By bucket, the name of the back end that answers now.
     #[must_use]
     pub fn names(&self) -> [&str; BUCKETS.len()] {
-        let of = |own: &'_ Option<Arc<dyn Backend>>| own.is_some() && self.failed.get().is_none();
-        let mut out = [SimdBackend::NAME; BUCKETS.len()];
-        for (out, own) in out.iter_mut().zip(&self.by_bucket) {
-            if of(own) {
-                *out = own.as_ref().map_or(SimdBackend::NAME, |back_end| back_end.name());
-            }
-        }
-        out
+        std::array::from_fn(|bucket| {
+            self.asked(bucket).map_or(SimdBackend::NAME, |other| other.back_end.name())
+        })
     }
 
-    /// Why the back ends are not asked any more.
+    /// The back end of a bucket besides the kernels, unless it has failed.
+    fn asked(&self, bucket: usize) -> Option<&Other> {
+        let other = self.others.get(self.by_bucket[bucket]?)?;
+        other.failed.get().is_none().then_some(other)
+    }
+
+    /// Why a back end is not asked any more: the first that failed.
     #[must_use]
     pub fn failure(&self) -> Option<&str> {
-        self.failed.get().map(String::as_str)
+        self.others.iter().find_map(|other| other.failed.get()).map(String::as_str)
     }
 
     /// Rows answered: by the kernels, by another back end.
@@ -85,25 +97,35 @@ impl Selected {
     }
 
     fn part(&self, units: &[f32], rows: usize, out: &mut [f32]) -> Result<(), BackendError> {
-        if let Some(back_end) =
-            self.by_bucket[bucket_of(rows)].as_ref().filter(|_| self.failed.get().is_none())
-        {
-            match back_end.infer_batch(units, rows, out) {
-                Ok(()) if out.iter().all(|score| score.is_finite()) => {
+        if let Some(other) = self.asked(bucket_of(rows)) {
+            match self.by(&*other.back_end, units, out) {
+                Ok(()) => {
                     self.rows[1].fetch_add(rows as u64, Ordering::Relaxed);
                     return Ok(());
                 }
-                Ok(()) => {
-                    let why = format!("{}: a score is no number", back_end.name());
-                    let _ = self.failed.set(why);
-                }
-                Err(error) => {
-                    let _ = self.failed.set(format!("{}: {error}", back_end.name()));
+                Err(why) => {
+                    let _ = other.failed.set(format!("{}: {why}", other.back_end.name()));
                 }
             }
         }
         self.rows[0].fetch_add(rows as u64, Ordering::Relaxed);
         self.simd.infer_batch(units, rows, out)
+    }
+
+    /// Rows by another back end, as many at a time as it takes.
+    fn by(&self, back_end: &dyn Backend, units: &[f32], out: &mut [f32]) -> Result<(), String> {
+        let weights = self.simd.weights();
+        let (n_hidden, n_outputs) = (weights.n_hidden(), weights.n_outputs());
+        let most = back_end.capabilities().max_rows.clamp(1, BUCKETS[BUCKETS.len() - 1]);
+        for (units, out) in units.chunks(most * n_hidden).zip(out.chunks_mut(most * n_outputs)) {
+            back_end
+                .infer_batch(units, units.len() / n_hidden, out)
+                .map_err(|error| error.to_string())?;
+            if !out.iter().all(|score| score.is_finite()) {
+                return Err("a score is no number".to_owned());
+            }
+        }
+        Ok(())
     }
 }
 

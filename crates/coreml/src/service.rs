@@ -1,11 +1,14 @@
 //! Back ends for the current model, off every hot path: exports, calibrates, swaps.
 //!
 //! Owns one thread and the back ends that are in use. The newest job replaces one that still waits. Invariants: readers get
-//! a back end with its weights, never a half-made one; after any failure the kernels answer, and the reason is shown.
+//! a back end with its weights, never a half-made one; after any failure, a panic of the maker included, the kernels
+//! answer, and the reason is shown.
 
+use std::os::unix::fs::DirBuilderExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::time::Duration;
 
 use majordomo_predictor::{Backend, DenseWeights, SimdBackend, WeightsId};
 
@@ -18,6 +21,8 @@ use crate::selected::Selected;
 
 /// Rows that a back end is checked with where the caller has fewer.
 const MIN_PROBES: usize = 64;
+/// A caller that wants the thread to be done with the exported models waits so long at most: a framework may hang.
+const END: Duration = Duration::from_secs(5);
 
 /// Where calibrations are kept; bytes by the weights that they are of.
 pub trait CalibrationStore: Send {
@@ -26,6 +31,9 @@ pub trait CalibrationStore: Send {
 
     /// Keeps a calibration; the one before it is replaced. A failure costs another calibration, no more.
     fn write(&self, part: &str, bytes: Vec<u8>);
+
+    /// Removes all of them.
+    fn clear(&self);
 }
 
 /// A store that keeps nothing.
@@ -38,6 +46,8 @@ impl CalibrationStore for NoStore {
     }
 
     fn write(&self, _part: &str, _bytes: Vec<u8>) {}
+
+    fn clear(&self) {}
 }
 
 /// The parts that the service works with.
@@ -46,12 +56,18 @@ pub struct ServiceConfig {
     pub maker: Arc<dyn Maker>,
     /// The calibration child; none = no back end but the kernels, with the reason given here.
     pub child: Result<ChildCommand, String>,
-    /// Exported models; emptied for each set of weights.
+    /// Exported models, which no other user may read; emptied for each set of weights.
     pub folder: PathBuf,
     /// How back ends are measured.
     pub plan: Plan,
     /// Where calibrations are kept.
-    pub store: Box<dyn CalibrationStore>,
+    pub store: Box<dyn CalibrationStore + Sync>,
+}
+
+impl std::fmt::Debug for ServiceConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServiceConfig").field("folder", &self.folder).finish_non_exhaustive()
+    }
 }
 
 /// One set of weights of a job.
@@ -91,7 +107,7 @@ pub struct PartReport {
 #[derive(Debug)]
 pub struct Service {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    config: Arc<ServiceConfig>,
 }
 
 #[derive(Debug, Default)]
@@ -105,6 +121,9 @@ struct State {
     waiting: Option<(Vec<Part>, Then)>,
     is_working: bool,
     is_ending: bool,
+    has_ended: bool,
+    /// Rises when models are forgotten: a job that began before is dropped.
+    epoch: u64,
     current: Vec<(&'static str, Arc<Selected>, PartReport)>,
     n_calibrations: u64,
 }
@@ -112,6 +131,13 @@ struct State {
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("State").field("current", &self.current).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// Whether a job of this epoch is dropped.
+    fn is_over(&self, epoch: u64) -> bool {
+        self.is_ending || self.epoch != epoch
     }
 }
 
@@ -129,18 +155,38 @@ impl Service {
     /// When there is no thread to be had.
     pub fn start(config: ServiceConfig) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let own = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("majordomo-backend".into())
-            .spawn(move || Worker { config, shared: own }.run())?;
-        Ok(Self { shared, thread: Some(thread) })
+        let config = Arc::new(config);
+        let worker = Worker { config: Arc::clone(&config), shared: Arc::clone(&shared) };
+        std::thread::Builder::new().name("majordomo-backend".into()).spawn(move || worker.run())?;
+        Ok(Self { shared, config })
     }
 
     /// Hands in the weights of a new model; `then` runs on the service's thread when their back ends are in use. Returns at
     /// once. A job that still waits is dropped.
     pub fn submit(&self, parts: Vec<Part>, then: Then) {
         self.shared.lock().waiting = Some((parts, then));
-        self.shared.wake.notify_one();
+        self.shared.wake.notify_all();
+    }
+
+    /// Drops all jobs and back ends, and removes exported models and kept calibrations: they were made of what is forgotten. The
+    /// kernels answer until the next job. Waits for a step that is under way, a few seconds at most.
+    pub fn forget(&self) {
+        let mut state = self.shared.lock();
+        state.epoch += 1;
+        state.waiting = None;
+        state.current.clear();
+        let done = self.shared.wake.wait_timeout_while(state, END, |state| state.is_working);
+        drop(done);
+        self.config.remove_models();
+        self.config.store.clear();
+    }
+
+    /// Ends the thread and its child. Waits until it is done with the exported models, a few seconds at most.
+    pub fn end(&self) {
+        let mut state = self.shared.lock();
+        state.is_ending = true;
+        self.shared.wake.notify_all();
+        drop(self.shared.wake.wait_timeout_while(state, END, |state| !state.has_ended));
     }
 
     /// The back end of these weights; none when those in use are for others, and the kernels answer.
@@ -172,45 +218,80 @@ impl Service {
 }
 
 impl Drop for Service {
-    /// Ends the thread and its child, within a moment.
+    /// Ends the thread and its child, within a moment. Not waited for: see [`end`](Self::end).
     fn drop(&mut self) {
         self.shared.lock().is_ending = true;
-        self.shared.wake.notify_one();
-        // Not waited for: an export or the opening of a model may be under way.
-        drop(self.thread.take());
+        self.shared.wake.notify_all();
+    }
+}
+
+impl ServiceConfig {
+    /// A folder that is missing is no failure; one that stays is seen when it is made again.
+    fn remove_models(&self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
 struct Worker {
-    config: ServiceConfig,
+    config: Arc<ServiceConfig>,
     shared: Arc<Shared>,
+}
+
+/// Says that the thread has ended, however it ends.
+struct Ending<'a>(&'a Shared);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        (state.is_working, state.has_ended) = (false, true);
+        drop(state);
+        self.0.wake.notify_all();
+    }
 }
 
 impl Worker {
     fn run(self) {
-        loop {
-            let (parts, then) = {
-                let mut state = self.shared.lock();
-                state.is_working = false;
-                loop {
-                    if state.is_ending {
-                        return;
-                    }
-                    if let Some(job) = state.waiting.take() {
-                        state.is_working = true;
-                        break job;
-                    }
-                    state = self.shared.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
-                }
-            };
-            let made: Vec<_> = parts.iter().map(|part| self.part(part)).collect();
+        let _ending = Ending(&self.shared);
+        while let Some((parts, then, epoch)) = self.next() {
+            let made: Vec<_> = parts.iter().map(|part| self.part(part, epoch)).collect();
             let selected: Vec<Arc<Selected>> = made.iter().map(|m| Arc::clone(&m.1)).collect();
-            self.shared.lock().current = made;
-            then(&selected);
+            let mut state = self.shared.lock();
+            if state.is_over(epoch) {
+                drop(state);
+                self.config.remove_models();
+                continue;
+            }
+            state.current = made;
+            drop(state);
+            if catch_unwind(AssertUnwindSafe(|| then(&selected))).is_err() {
+                let why = "the work after the calibration panicked".to_owned();
+                let mut state = self.shared.lock();
+                state
+                    .current
+                    .iter_mut()
+                    .for_each(|(.., report)| report.failure = Some(why.clone()));
+            }
         }
     }
 
-    fn part(&self, part: &Part) -> (&'static str, Arc<Selected>, PartReport) {
+    /// The next job, with its epoch; none at the end.
+    fn next(&self) -> Option<(Vec<Part>, Then, u64)> {
+        let mut state = self.shared.lock();
+        state.is_working = false;
+        self.shared.wake.notify_all();
+        loop {
+            if state.is_ending {
+                return None;
+            }
+            if let Some((parts, then)) = state.waiting.take() {
+                state.is_working = true;
+                return Some((parts, then, state.epoch));
+            }
+            state = self.shared.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn part(&self, part: &Part, epoch: u64) -> (&'static str, Arc<Selected>, PartReport) {
         let weights = &part.weights;
         if let Some(kept) = self.kept(part) {
             return kept;
@@ -220,12 +301,25 @@ impl Worker {
             weights: weights.id(),
             ..PartReport::default()
         };
-        match self.calibrated(part) {
-            Ok((calibration, is_cached)) => self.in_use(part, &calibration, is_cached),
-            Err(why) => {
-                let selected = Arc::new(Selected::kernels(weights.clone()));
-                (part.name, selected, PartReport { failure: Some(why), ..report })
-            }
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            let (calibration, is_cached) = self.calibrated(part, epoch)?;
+            Ok(self.in_use(part, &calibration, is_cached))
+        }));
+        let failure = match made {
+            Ok(Ok(made)) => return made,
+            Ok(Err(why)) => why,
+            Err(_) => "making the back ends panicked".to_owned(),
+        };
+        let selected = Arc::new(Selected::kernels(weights.clone()));
+        (part.name, selected, PartReport { failure: Some(failure), ..report })
+    }
+
+    /// # Errors
+    /// When the job is dropped: the service ends, or its model was forgotten.
+    fn check(&self, epoch: u64) -> Result<(), String> {
+        match self.shared.lock().is_over(epoch) {
+            true => Err("the calibration was cancelled".to_owned()),
+            false => Ok(()),
         }
     }
 
@@ -242,7 +336,8 @@ impl Worker {
     }
 
     /// The calibration of these weights: read, or made by children.
-    fn calibrated(&self, part: &Part) -> Result<(Calibration, bool), String> {
+    fn calibrated(&self, part: &Part, epoch: u64) -> Result<(Calibration, bool), String> {
+        self.check(epoch)?;
         let names = self.config.maker.names();
         let (os_build, chip) = machine();
         let key = CalibrationKey {
@@ -258,9 +353,18 @@ impl Worker {
             return Ok((Calibration { key, simd, others: Vec::new() }, false));
         }
         let child = self.config.child.as_ref().map_err(Clone::clone)?;
-        // Models of other weights are of no use any more. A folder that is missing is no failure, one that stays shows below.
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder)
+        // Models of other weights are of no use any more, and must not be taken for those of these.
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(format!("no folder for exported models: {error}"));
+            }
+            _ => {}
+        }
+        // Weights are learned from what users said.
+        let mut private = std::fs::DirBuilder::new();
+        private.recursive(true).mode(0o700);
+        private
+            .create(&folder)
             .map_err(|error| format!("no folder for exported models: {error}"))?;
         self.config
             .maker
@@ -270,12 +374,12 @@ impl Worker {
         if let Some(kept) = kept.and_then(|bytes| Calibration::decode(&bytes, &key)) {
             return Ok((kept, true));
         }
-        let is_ending = || self.shared.lock().is_ending;
+        let is_over = || self.shared.lock().is_over(epoch);
         let probes = with_random_rows(&part.probes, part.weights.n_hidden());
         let judge = Judge::new(&part.weights, &part.thresholds, &probes);
         let measure = |name: &str| {
             let result =
-                ask(child, name, &part.weights, &probes, &folder, self.config.plan, &is_ending);
+                ask(child, name, &part.weights, &probes, &folder, self.config.plan, &is_over);
             let result = result.and_then(|report| {
                 let [before, after] = &report.scores;
                 let difference = judge.judge(before)?.max(judge.judge(after)?);
@@ -285,15 +389,21 @@ impl Worker {
             Candidate { name: name.to_owned(), result }
         };
         let simd = measure(SimdBackend::NAME);
-        let others = names.iter().map(|name| measure(name)).collect();
-        if is_ending() {
-            return Err("the calibration was cancelled".to_owned());
+        let mut others = Vec::new();
+        for name in &names {
+            self.check(epoch)?;
+            others.push(measure(name));
         }
         let calibration = Calibration { key, simd, others };
-        // Without the kernels' own times there was no child at all, which may be otherwise next time.
-        if calibration.simd.result.is_ok() {
+        let state = self.shared.lock();
+        if state.is_over(epoch) {
+            return Err("the calibration was cancelled".to_owned());
+        }
+        // A result that a busy machine or a missing program spoiled may be otherwise next time.
+        if calibration.is_final() {
             self.config.store.write(part.name, calibration.encode());
         }
+        drop(state);
         self.shared.lock().n_calibrations += 1;
         Ok((calibration, false))
     }

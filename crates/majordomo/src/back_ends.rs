@@ -2,11 +2,12 @@
 //!
 //! Owns what follows a retrain: calibration of the new weights off the hot path, then a re-scoring of the kept outcomes
 //! with the back end that was chosen. Single queries are answered by the kernels, always. Invariants: no failure here
-//! touches a query or the learner; a forgotten text is dropped from a job that waits or is calibrated.
+//! touches a query or the learner; what was made of a forgotten text is dropped and removed: jobs, models, calibrations.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use majordomo_core::{StateStore, StatusValue, StoreOp};
@@ -80,14 +81,23 @@ impl CalibrationStore for Kept {
             tracing::debug!(%error, "a calibration was not kept");
         }
     }
+
+    fn clear(&self) {
+        let Some(store) = self.0.as_ref().and_then(Weak::upgrade) else { return };
+        if let Err(error) = store.apply(&[StoreOp::Clear { namespace: NAMESPACE.to_owned() }]) {
+            tracing::warn!(%error, "kept calibrations were not removed");
+        }
+    }
 }
 
 /// The last re-scoring.
 #[derive(Debug, Default)]
 struct Last {
-    /// Rises whenever something is forgotten.
+    /// Rises whenever something is forgotten, and with each job.
     epoch: u64,
     job: Option<RescoreJob>,
+    /// Ends the re-scoring that runs.
+    cancel: Arc<AtomicBool>,
     result: Option<Result<Rescored, String>>,
 }
 
@@ -137,20 +147,25 @@ impl AfterRetrain for BackEndService {
             let (probes, thresholds) = (Vec::new(), Vec::new());
             parts.push(Part { name: "prior", weights, probes, thresholds });
         }
-        lock(&self.last).job = Some(job);
         let last = Arc::clone(&self.last);
+        let (epoch, cancel) = {
+            let mut last = lock(&last);
+            // A job that was not reached is of an older model.
+            *last = Last { epoch: last.epoch + 1, job: Some(job), ..std::mem::take(&mut *last) };
+            last.cancel = Arc::default();
+            (last.epoch, Arc::clone(&last.cancel))
+        };
         let then = move |selected: &[Arc<Selected>]| {
-            // None: a text was forgotten since.
-            let (epoch, job) = {
+            // Another epoch: a text was forgotten since, or a newer model has its own job.
+            let job = {
                 let mut last = lock(&last);
-                (last.epoch, last.job.take())
+                if last.epoch == epoch { last.job.take() } else { None }
             };
             let Some(job) = job else { return };
             let of = |at: usize| selected.get(at).map(|own| &**own as &dyn Backend);
-            let never = std::sync::atomic::AtomicBool::new(false);
             let chosen = RescoreBackends { model: of(0), prior: of(1) };
-            let result = match job.run(chosen, &never) {
-                Err(RescoreError::Backend(_)) => job.run(RescoreBackends::default(), &never),
+            let result = match job.run(chosen, &cancel) {
+                Err(RescoreError::Backend(_)) => job.run(RescoreBackends::default(), &cancel),
                 result => result,
             };
             let mut last = lock(&last);
@@ -163,7 +178,17 @@ impl AfterRetrain for BackEndService {
 
     fn forget(&self) {
         let mut last = lock(&self.last);
+        last.cancel.store(true, Ordering::Relaxed);
         *last = Last { epoch: last.epoch + 1, ..Last::default() };
+        drop(last);
+        self.service.forget();
+    }
+}
+
+impl Drop for BackEndService {
+    /// The state directory may belong to another manager afterwards.
+    fn drop(&mut self) {
+        self.service.end();
     }
 }
 

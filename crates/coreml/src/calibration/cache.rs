@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Candidate;
+use super::{Candidate, Rejection};
 
 /// Counted up whenever the bytes or the rule of choice change.
 const FORMAT: u32 = 1;
@@ -35,6 +35,15 @@ pub struct Calibration {
 }
 
 impl Calibration {
+    /// Whether a repetition would have the same result: the kernels have times, and each other back end has times, or
+    /// computes wrongly or crashes.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        let passes = |why: &Rejection| matches!(why, Rejection::TimedOut(_) | Rejection::Failed(_));
+        let is_final = |candidate: &Candidate| !candidate.result.as_ref().is_err_and(passes);
+        self.simd.result.is_ok() && self.others.iter().all(is_final)
+    }
+
     /// The calibration as bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -86,7 +95,6 @@ mod platform {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Rejection;
     use super::*;
 
     #[test]

@@ -11,6 +11,9 @@ use serde_json::value::RawValue;
 use super::error::{ReadError, fault};
 use crate::layout::{MANIFEST_PATH, MAX_FILE, MODEL_PATH, WEIGHTS_PATH};
 
+/// The most bytes of a table of contents. Errors in it quote it.
+const MAX_MANIFEST: u64 = 64 << 10;
+
 /// The table of contents; the entries are read one at a time.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -31,12 +34,12 @@ struct Item<'a> {
 pub(super) fn load(path: &Path) -> Result<(Vec<u8>, Option<Vec<u8>>), ReadError> {
     let found = std::fs::metadata(path).map_err(|error| io(path, error))?;
     if !found.is_dir() {
-        return Ok((read(path)?, None));
+        return Ok((read(path, MAX_FILE)?, None));
     }
-    check_manifest(&read(&path.join(MANIFEST_PATH))?)?;
-    let model = read(&path.join(MODEL_PATH))?;
+    check_manifest(&read(&path.join(MANIFEST_PATH), MAX_MANIFEST)?)?;
+    let model = read(&path.join(MODEL_PATH), MAX_FILE)?;
     // A program may have all its numbers in the model.
-    let weights = match read(&path.join(WEIGHTS_PATH)) {
+    let weights = match read(&path.join(WEIGHTS_PATH), MAX_FILE) {
         Ok(bytes) => Some(bytes),
         Err(ReadError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
@@ -47,7 +50,7 @@ pub(super) fn load(path: &Path) -> Result<(Vec<u8>, Option<Vec<u8>>), ReadError>
 /// Checks that the table's model is the one that is read.
 fn check_manifest(text: &[u8]) -> Result<(), ReadError> {
     let manifest: Manifest<'_> =
-        serde_json::from_slice(text).or_else(|error| fault(MANIFEST_PATH, error))?;
+        serde_json::from_slice(text).or_else(|error| unreadable(&error))?;
     if manifest.file_format_version != "1.0.0" {
         let version = quoted_start(manifest.file_format_version);
         return fault(MANIFEST_PATH, format_args!("its version is {version}, not 1.0.0"));
@@ -92,23 +95,28 @@ fn entry<'a>(entries: &'a str, identifier: &str) -> Result<&'a str, ReadError> {
     match serde::Deserializer::deserialize_map(&mut json, Visitor(identifier)) {
         Ok(Some(path)) => Ok(path),
         Ok(None) => fault(MANIFEST_PATH, "it has no item for its model"),
-        Err(error) => fault(MANIFEST_PATH, error),
+        Err(error) => unreadable(&error),
     }
 }
 
-/// The bytes of a file of bounded size.
-fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
+/// The table is no such JSON. The error quotes it, and is cut.
+fn unreadable<T>(error: &serde_json::Error) -> Result<T, ReadError> {
+    fault(MANIFEST_PATH, quoted_start(&error.to_string()))
+}
+
+/// The bytes of a file of at most so many.
+fn read(path: &Path, most: u64) -> Result<Vec<u8>, ReadError> {
     let found = std::fs::metadata(path).map_err(|error| io(path, error))?;
     // A pipe would be waited for.
     if !found.is_file() {
         return fault(path.display(), "this is no file");
     }
-    if found.len() > MAX_FILE {
-        return fault(path.display(), format_args!("it has more than {MAX_FILE} bytes"));
+    if found.len() > most {
+        return fault(path.display(), format_args!("it has more than {most} bytes"));
     }
     let mut file = File::open(path).map_err(|error| io(path, error))?;
     let mut bytes = Vec::with_capacity(found.len() as usize);
-    // One byte more than stated would show that it grows.
+    // A file that grows meanwhile is cut; what is missing is a fault of its content.
     let mut bounded = (&mut file).take(found.len());
     bounded.read_to_end(&mut bytes).map_err(|error| io(path, error))?;
     Ok(bytes)

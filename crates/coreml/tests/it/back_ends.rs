@@ -215,6 +215,59 @@ impl CalibrationStore for Kept {
     fn write(&self, part: &str, bytes: Vec<u8>) {
         self.0.lock().expect("not poisoned").insert(part.to_owned(), bytes);
     }
+
+    fn clear(&self) {
+        self.0.lock().expect("not poisoned").clear();
+    }
+}
+
+#[test]
+fn forgotten_models_and_calibrations_are_removed_and_the_kernels_answer() {
+    let folder = Folder::new("forgotten");
+    let kept = Kept::default();
+    let config = config(&folder, Fakes::new(&["fast", "hanging"]));
+    let config = ServiceConfig {
+        store: Box::new(kept.clone()),
+        plan: plan(Duration::from_secs(4)),
+        ..config
+    };
+    let service = Service::start(config).expect("a thread");
+    kept.write("model", vec![1]);
+    // The job is under way: a child hangs.
+    service.submit(vec![part(&weights(1, 1.0))], Box::new(|_| panic!("it was forgotten")));
+    let file = folder.0.join("model").join("pid of hanging");
+    eventually(|| file.exists());
+    service.forget();
+    assert!(!folder.0.exists() && kept.0.lock().expect("not poisoned").is_empty());
+    assert_eq!(service.report(), (Vec::new(), false));
+    assert!(service.back_end(weights(1, 1.0).id()).is_none());
+    service.end();
+    assert!(!folder.0.exists(), "nothing is written later");
+}
+
+#[test]
+fn panic_after_a_calibration_is_reported_and_the_next_job_runs() {
+    let folder = Folder::new("panicking");
+    let service = Service::start(config(&folder, Fakes::new(&["fast"]))).expect("a thread");
+    let panicking = |_: &[Arc<Selected>]| panic!("planted");
+    service.submit(vec![part(&weights(1, 1.0))], Box::new(panicking));
+    eventually(|| !service.report().1);
+    let failure = service.report().0[0].1.failure.clone();
+    assert_eq!(failure.as_deref(), Some("the work after the calibration panicked"));
+    let (selected, report) = calibrate(&service, &weights(2, 1.0));
+    assert_eq!((selected.names(), report.failure), (["fast"; BUCKETS.len()], None));
+}
+
+#[test]
+fn folder_of_exported_models_is_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new("private");
+    let models = folder.0.join("models");
+    let config = ServiceConfig { folder: models.clone(), ..config(&folder, Fakes::new(&["fast"])) };
+    calibrate(&Service::start(config).expect("a thread"), &weights(1, 1.0));
+    for folder in [&models, &models.join("model")] {
+        assert_eq!(folder.metadata().expect("it is there").permissions().mode() & 0o777, 0o700);
+    }
 }
 
 #[test]

@@ -154,6 +154,7 @@ impl Backend for Fake {
     }
 
     fn infer_batch(&self, units: &[f32], rows: usize, out: &mut [f32]) -> Result<(), BackendError> {
+        assert!(rows <= self.capabilities().max_rows, "{rows} rows for {}", self.name);
         self.simd.infer_batch(units, rows, out)?;
         let was_asleep = self.clock.is_asleep.swap(false, Ordering::Relaxed);
         match self.name.as_str() {
