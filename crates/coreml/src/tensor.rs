@@ -1,12 +1,13 @@
 //! Models of components: named arrays in, named arrays out, on a thread of their own.
 //!
-//! Owns the thread and the time-outs; does not know the platform. Invariants: a caller waits no longer than its time-out;
-//! the model is dropped on the thread that opened it, when the last handle is gone.
+//! Owns the thread and the time-outs; does not know the platform. Invariants: a prediction waits no longer than its time-out;
+//! the model is dropped on the thread that opened it, and is gone when the handle is: its memory counts as free then.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{
     Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel,
 };
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use majordomo_predictor::BackendError;
@@ -51,26 +52,32 @@ type Job = (Vec<Tensor>, Sender<Result<Vec<Tensor>, BackendError>>);
 /// Predictions that wait.
 const WAITING: usize = 64;
 
-/// A model of a component, ready to predict; the model is unloaded with the last handle.
+/// A model of a component, ready to predict. Dropping it unloads the model and waits for that, and for a prediction that is
+/// under way.
 #[derive(Debug)]
 pub struct TensorThread {
-    to: SyncSender<Job>,
+    /// Present until the drop.
+    to: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl TensorThread {
-    /// Starts the thread and opens the model on it. Blocks until it is open.
+    /// Starts the thread and opens the model on it. Blocks until it is open or has failed: a model that opens late takes memory
+    /// until it is dropped.
     ///
     /// # Errors
-    /// Those of the opening; [`BackendError::TimedOut`] after `time_out`.
+    /// Those of the opening; [`BackendError::TimedOut`] when it took longer than `time_out`.
     pub fn start(time_out: Duration, open: OpenModel) -> Result<Self, BackendError> {
         let (to, inbox) = sync_channel::<Job>(WAITING);
         let (opened, answer) = channel();
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("majordomo-model".into())
             .spawn(move || serve(open, &opened, &inbox))
             .map_err(|error| BackendError::Failed(format!("no thread: {error}")))?;
+        // Dropped where the opening fails or is late.
+        let model = Self { to: Some(to), thread: Some(thread) };
         wait(&answer, time_out)??;
-        Ok(Self { to })
+        Ok(model)
     }
 
     /// Computes the outputs for inputs. Blocks, at most for `time_out`.
@@ -90,11 +97,23 @@ impl TensorThread {
             }
         }
         let (reply, answer) = channel();
-        self.to.try_send((inputs, reply)).map_err(|error| match error {
+        let to = self.to.as_ref().ok_or_else(ended)?;
+        to.try_send((inputs, reply)).map_err(|error| match error {
             TrySendError::Full(_) => BackendError::Busy(WAITING),
             TrySendError::Disconnected(_) => ended(),
         })?;
         wait(&answer, time_out)?
+    }
+}
+
+impl Drop for TensorThread {
+    fn drop(&mut self) {
+        // The thread ends when no prediction can come any more.
+        self.to = None;
+        if let Some(thread) = self.thread.take() {
+            // Its panic was reported to the waiting callers.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -171,6 +190,37 @@ mod tests {
         assert!(matches!(model.predict(vec![short], LONG), Err(BackendError::Failed(_))));
         let huge = Tensor { shape: vec![usize::MAX, 2], ..tensor("x") };
         assert!(matches!(model.predict(vec![huge], LONG), Err(BackendError::Failed(_))));
+    }
+
+    #[test]
+    fn model_is_gone_when_its_handle_is() {
+        struct Noted(Sender<()>);
+        impl TensorModel for Noted {
+            fn predict(&mut self, _: &[Tensor]) -> Result<Vec<Tensor>, BackendError> {
+                Ok(Vec::new())
+            }
+        }
+        impl Drop for Noted {
+            fn drop(&mut self) {
+                let _ = self.0.send(());
+            }
+        }
+        let (dropped, is_dropped) = channel();
+        let open: OpenModel = Box::new(move || Ok(Box::new(Noted(dropped))));
+        drop(TensorThread::start(LONG, open).expect("it opens"));
+        assert_eq!(is_dropped.try_recv(), Ok(()));
+        // One that opens late is gone when the failure is known.
+        let (dropped, is_dropped) = channel();
+        let (word, gate) = channel::<()>();
+        let open: OpenModel = Box::new(move || {
+            let _ = gate.recv();
+            Ok(Box::new(Noted(dropped)))
+        });
+        let short = Duration::from_millis(5);
+        let late = std::thread::spawn(move || TensorThread::start(short, open).err());
+        drop(word);
+        let _ = late.join().expect("no panic");
+        assert_eq!(is_dropped.try_recv(), Ok(()));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 
 use block2::RcBlock;
@@ -28,7 +28,28 @@ pub(super) type Input<'a> = (&'a str, &'a [usize], &'a [f32]);
 
 /// A model on the thread that loaded it.
 pub(super) struct Model {
-    model: Retained<MLModel>,
+    model: Loaded,
+    /// Removed after the model: Core ML may read its files later than it opens them.
+    _compiled: Option<Temporary>,
+}
+
+/// A compiled model in a temporary place of ours.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The object of Core ML; present until the drop.
+struct Loaded(Option<Retained<MLModel>>);
+
+impl Drop for Loaded {
+    /// The thread that keeps models has no pool of its own.
+    fn drop(&mut self) {
+        autoreleasepool(|_| drop(self.0.take()));
+    }
 }
 
 /// Runs `call` in a pool of its own; an Objective-C exception becomes an error. A Rust panic is passed on.
@@ -89,12 +110,8 @@ impl Model {
                 return Self::load(&given, units);
             }
             let compiled = compile(&given)?;
-            let model = Self::load(&compiled, units);
-            // A loaded model has its files open; the temporary copy is ours to remove.
-            if let Some(temporary) = compiled.to_file_path() {
-                let _ = std::fs::remove_dir_all(temporary);
-            }
-            model
+            let temporary = compiled.to_file_path().map(Temporary);
+            Ok(Self { _compiled: temporary, ..Self::load(&compiled, units)? })
         })
     }
 
@@ -125,12 +142,14 @@ impl Model {
         // SAFETY: both objects live through the call, which blocks.
         let model =
             unsafe { MLModel::modelWithContentsOfURL_configuration_error(url, &configuration) };
-        Ok(Self { model: model.map_err(reported)? })
+        Ok(Self { model: Loaded(Some(model.map_err(reported)?)), _compiled: None })
     }
 
     /// Computes all outputs that are arrays, ordered by name.
     pub(super) fn predict(&self, inputs: &[Input<'_>]) -> Result<Vec<Tensor>, BackendError> {
         guarded(|| {
+            let unloaded = || BackendError::Ended("it is unloaded".to_owned());
+            let model = self.model.0.as_ref().ok_or_else(unloaded)?;
             let names: Vec<_> = inputs.iter().map(|(name, ..)| NSString::from_str(name)).collect();
             let values: Vec<_> = inputs.iter().map(value).collect::<Result<_, _>>()?;
             let keys: Vec<&NSString> = names.iter().map(|name| &**name).collect();
@@ -145,7 +164,7 @@ impl Model {
             let provider = provider.map_err(reported)?;
             let provider = ProtocolObject::from_ref(&*provider);
             // SAFETY: the model is on its own thread; the inputs live until the call has returned.
-            let outputs = unsafe { self.model.predictionFromFeatures_error(provider) };
+            let outputs = unsafe { model.predictionFromFeatures_error(provider) };
             let outputs = outputs.map_err(reported)?;
             tensors(&outputs)
         })
@@ -238,6 +257,11 @@ fn tensor(name: String, array: &MLMultiArray) -> Result<Tensor, BackendError> {
         numbers.to_vec().iter().map(|number| number.as_usize()).collect()
     };
     let (shape, strides) = (list(&shape), list(&strides));
+    if shape.len() != strides.len() {
+        let (sides, steps) = (shape.len(), strides.len());
+        let why = format!("output `{name}` has {sides} dimensions and {steps} strides");
+        return Err(BackendError::Failed(why));
+    }
     let width = match kind {
         MLMultiArrayDataType::Float16 => 2,
         MLMultiArrayDataType::Float32 => 4,
