@@ -194,19 +194,19 @@ mod tests {
 
     #[test]
     fn model_is_gone_when_its_handle_is() {
-        struct Noted(Sender<()>);
-        impl TensorModel for Noted {
+        struct Reporting(Sender<()>);
+        impl TensorModel for Reporting {
             fn predict(&mut self, _: &[Tensor]) -> Result<Vec<Tensor>, BackendError> {
                 Ok(Vec::new())
             }
         }
-        impl Drop for Noted {
+        impl Drop for Reporting {
             fn drop(&mut self) {
                 let _ = self.0.send(());
             }
         }
         let (dropped, is_dropped) = channel();
-        let open: OpenModel = Box::new(move || Ok(Box::new(Noted(dropped))));
+        let open: OpenModel = Box::new(move || Ok(Box::new(Reporting(dropped))));
         drop(TensorThread::start(LONG, open).expect("it opens"));
         assert_eq!(is_dropped.try_recv(), Ok(()));
         // One that opens late is gone when the failure is known.
@@ -214,7 +214,7 @@ mod tests {
         let (word, gate) = channel::<()>();
         let open: OpenModel = Box::new(move || {
             let _ = gate.recv();
-            Ok(Box::new(Noted(dropped)))
+            Ok(Box::new(Reporting(dropped)))
         });
         let short = Duration::from_millis(5);
         let late = std::thread::spawn(move || TensorThread::start(short, open).err());
