@@ -1,6 +1,6 @@
 //! The target of mutation tests, in the form that cargo-fuzz takes: bytes in, nothing out.
 //!
-//! A fuzz crate includes this file by its path and calls [`target`]. The first four bytes are the length of the model;
+//! A fuzz crate would include this file by its path and call [`target`]; there is none yet. The first four bytes are the length of the model;
 //! the file of weights follows it, where there is one.
 
 use majordomo_coreml::ModelFile;
