@@ -315,7 +315,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "on_abandon",
         "\"auto\"",
-        "The action when the last caller that waits for a load cancels or disconnects: `auto` decides by the time that has passed, `finish` and `cancel` are unconditional. A load continues when a deadline passes, except the caller's own deadline with `cancel`.",
+        "The action when the last caller that waits for a load cancels or disconnects: `auto` decides by the time that has passed, `finish` and `cancel` are unconditional. A load continues when a deadline passes, except the caller's own deadline with `cancel`. A load whose peak is larger than the budget is cancelled with its last caller in any case.",
         Kind::Word(&["auto", "finish", "cancel"], |c, i| {
             c.spec.on_abandon = [OnAbandon::Auto, OnAbandon::Finish, OnAbandon::Cancel][i];
         })
