@@ -36,7 +36,9 @@ const WARM_ANSWERS: usize = 3;
 pub(crate) async fn run(args: BenchRungsArgs, json: bool) -> anyhow::Result<ExitCode> {
     let builder = builder(&args.config, args.state_dir.as_deref())?.measuring();
     let mut interrupts = Interrupts::new()?;
-    let manager = match start_or_interrupt(builder, json, &mut interrupts, print::message).await? {
+    let started =
+        start_or_interrupt(builder, json, &mut interrupts, print::message, Exit::Failure).await?;
+    let manager = match started {
         Ok(manager) => manager,
         Err(code) => return Ok(code),
     };

@@ -21,7 +21,9 @@ const SAMPLE: Duration = Duration::from_millis(250);
 pub(crate) async fn run(args: Job, json: bool) -> anyhow::Result<ExitCode> {
     let builder = builder(&args.config, args.state_dir.as_deref())?;
     let mut interrupts = Interrupts::new()?;
-    let manager = match start_or_interrupt(builder, json, &mut interrupts, print::message).await? {
+    let started =
+        start_or_interrupt(builder, json, &mut interrupts, print::message, Exit::Success).await?;
+    let manager = match started {
         Ok(manager) => manager,
         Err(code) => return Ok(code),
     };

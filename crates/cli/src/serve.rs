@@ -13,6 +13,7 @@ use majordomo_server::{ReloadFailed, ServeOptions, Server, Token};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{LogFormat, ServeArgs};
+use crate::exit::Exit;
 use crate::notify::{self, Notify};
 use crate::print;
 use crate::remote::text_of_reload;
@@ -48,7 +49,8 @@ pub(crate) async fn run(
         ServeOptions { socket, tcp: args.tcp, token, token_file: args.token_file.clone() };
     let claimed = majordomo_server::claim(options).await?;
     let log: fn(&str) = |text| tracing::info!("{text}");
-    let manager = match start_or_interrupt(builder, json, &mut interrupts, log).await? {
+    let started = start_or_interrupt(builder, json, &mut interrupts, log, Exit::Success).await?;
+    let manager = match started {
         Ok(manager) => manager,
         Err(code) => return Ok(code),
     };

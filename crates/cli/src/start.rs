@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use majordomo::{BuildError, Builder, ComponentId, GuardForm, Manager};
 
+use crate::exit::Exit;
 use crate::print;
 use crate::signals::Interrupts;
 
@@ -43,18 +44,20 @@ pub(crate) async fn start(
     }
 }
 
-/// The same, unless an interrupt comes first (a configuration may be on a file system that hangs), which is reported by `say`.
+/// The same, unless an interrupt comes first (a configuration may be on a file system that hangs), which is reported by `say` and
+/// ends the command with `interrupted`.
 pub(crate) async fn start_or_interrupt(
     builder: Builder,
     json: bool,
     interrupts: &mut Interrupts,
     say: fn(&str),
+    interrupted: Exit,
 ) -> anyhow::Result<Result<Manager, ExitCode>> {
     tokio::select! {
         started = start(builder, json) => started,
         () = interrupts.next() => {
             say("interrupted while starting");
-            Ok(Err(ExitCode::SUCCESS))
+            Ok(Err(interrupted.into()))
         }
     }
 }

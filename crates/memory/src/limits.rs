@@ -141,10 +141,21 @@ fn make_cgroup(
         Err(error) => return Err(LimitError::Io { path: dir, error }),
     }
     let cgroup = OwnedCgroup(cgroup);
+    if swap == Swap::AsMuch {
+        keep_in_memory(&cgroup.0)?;
+    }
     if let Some(limit) = limit {
         set_limit(&cgroup.0, limit, swap)?;
     }
     Ok(cgroup)
+}
+
+/// Parks swap pages of processes deliberately; under pressure the kernel takes pages of files first. Only v1 can say so for one cgroup. Not zero: then the kernel would kill before it swaps.
+fn keep_in_memory(cgroup: &MemoryCgroup) -> Result<(), LimitError> {
+    match cgroup.version() {
+        CgroupVersion::V1 => optional(write(&cgroup.dir().join("memory.swappiness"), "1")),
+        CgroupVersion::V2 => Ok(()),
+    }
 }
 
 fn set_limit(cgroup: &MemoryCgroup, limit: ByteSize, swap: Swap) -> Result<(), LimitError> {

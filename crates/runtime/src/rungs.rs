@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentKey, Rung, WallSeconds};
 use majordomo_engine::{Engine, Offers, ParkReport, WakeReport};
+use majordomo_paging::Urgency;
 use tokio::time::timeout;
 
 use crate::polling::Pauses;
@@ -59,6 +60,7 @@ impl Rungs {
         &self,
         subject: Subject,
         to: Rung,
+        urgency: Urgency,
         within: Duration,
     ) -> impl Future<Output = Result<ParkReport, String>> + Send + use<> {
         let paged = self.paged.clone();
@@ -66,7 +68,7 @@ impl Rungs {
             let step = async {
                 match to {
                     Rung::Asleep => asleep::park(&subject).await,
-                    Rung::Paged => paged.park(&subject, within).await,
+                    Rung::Paged => paged.park(&subject, urgency, within).await,
                     Rung::Gone => Err("an unload is no park".to_owned()),
                 }
             };
@@ -80,6 +82,7 @@ impl Rungs {
         subject: Subject,
         from: Rung,
         is_awaited: bool,
+        urgency: Urgency,
         within: Duration,
     ) -> impl Future<Output = Result<WakeReport, String>> + Send + use<> {
         let paged = self.paged.clone();
@@ -88,7 +91,7 @@ impl Rungs {
             let step = async {
                 let report = match from {
                     Rung::Asleep => asleep::wake(&subject).await,
-                    Rung::Paged => paged.wake(&subject, is_awaited, within).await,
+                    Rung::Paged => paged.wake(&subject, is_awaited, urgency, within).await,
                     Rung::Gone => Err("nothing is left to be woken".to_owned()),
                 }?;
                 until_healthy(&subject, &mut why).await;

@@ -145,14 +145,14 @@ fn cgroup_of_a_component_that_may_be_parked_leaves_as_much_in_swap_as_its_limit(
 
     let f = Fixture::v1("/app");
     let cgroup = "sys/fs/cgroup/memory/app/majordomo-ocr-1";
-    let files = ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"];
+    let files = ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.swappiness"];
     for file in files {
         f.put(&format!("{cgroup}/{file}"), "");
     }
     let choice = at(&f, CgroupVersion::V1, "sys/fs/cgroup/memory");
     let group = choice.group("ocr-1", Some(ByteSize(1000))).unwrap().unwrap();
     assert!(group.cgroup().is_some());
-    assert_eq!(files.map(|file| text(&f, &format!("{cgroup}/{file}"))), ["1000", "2000"]);
+    assert_eq!(files.map(|file| text(&f, &format!("{cgroup}/{file}"))), ["1000", "2000", "1"]);
 
     let without = LimitChoice::DataLimit { why: "a test".to_owned() };
     assert!(without.group("a", None).unwrap().is_none(), "nothing to make");
