@@ -150,7 +150,8 @@ fn make_cgroup(
     Ok(cgroup)
 }
 
-/// Parks swap pages of processes deliberately; under pressure the kernel takes pages of files first. Only v1 can say so for one cgroup. Not zero: then the kernel would kill before it swaps.
+/// Parks swap pages of processes deliberately; under pressure the kernel takes pages of files first. Only v1 can say so for one
+/// cgroup. Not zero: then the kernel would kill before it swaps.
 fn keep_in_memory(cgroup: &MemoryCgroup) -> Result<(), LimitError> {
     match cgroup.version() {
         CgroupVersion::V1 => optional(write(&cgroup.dir().join("memory.swappiness"), "1")),
