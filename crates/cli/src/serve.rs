@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use majordomo::{BuildError, ComponentState, Manager, Priority, ReloadError, Status, count};
+use majordomo_gateway::{Claimed, Running, StatusSection};
 use majordomo_server::wire::Reloaded;
 use majordomo_server::{ReloadFailed, ServeOptions, Server, Token};
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,7 +40,12 @@ pub(crate) async fn run(
         }
         (None, None) => None,
     };
+    let section = StatusSection::default();
     let builder = builder(&args.config, args.state_dir.as_deref())?.release_program();
+    let builder = builder.section({
+        let section = section.clone();
+        move || section.rows()
+    });
     #[cfg(feature = "coreml")]
     let builder = builder.back_ends(majordomo::BackEnds::of_program(std::env::current_exe()?));
     let mut interrupts = Interrupts::new()?;
@@ -48,6 +54,7 @@ pub(crate) async fn run(
     let options =
         ServeOptions { socket, tcp: args.tcp, token, token_file: args.token_file.clone() };
     let claimed = majordomo_server::claim(options).await?;
+    let gateway = claim_gateway(args.config.clone()).await?;
     let log: fn(&str) = |text| tracing::info!("{text}");
     let started = start_or_interrupt(builder, json, &mut interrupts, log, Exit::Success).await?;
     let manager = match started {
@@ -55,7 +62,11 @@ pub(crate) async fn run(
         Err(code) => return Ok(code),
     };
     let server = claimed.serve(manager.clone());
-    say_where(&server, json);
+    let gateway = match gateway {
+        Some(gateway) => Some(gateway.serve(manager.clone(), &section).await?),
+        None => None,
+    };
+    say_where(&server, gateway.as_ref(), json);
     tokio::select! {
         () = accompany(&manager, &notify) => {}
         () = until_interrupt(&mut interrupts, &server, &notify) => {}
@@ -68,6 +79,8 @@ pub(crate) async fn run(
         print::message("stopping (interrupt again to stop at once)");
     }
     notify.stopping(manager.config().deadlines.shutdown);
+    // Requests under way have as long as their components.
+    gateway.iter().for_each(Running::close);
     let stuck = tokio::select! {
         stuck = server.shutdown(None) => stuck,
         () = interrupts.next() => server.shutdown(None).await,
@@ -97,16 +110,32 @@ async fn until_interrupt(interrupts: &mut Interrupts, server: &Server, notify: &
     }
 }
 
-fn say_where(server: &Server, json: bool) {
+/// Takes the addresses of the gateway, if the configuration has one. What is wrong with the configuration itself is reported by
+/// the manager's start.
+async fn claim_gateway(config: PathBuf) -> anyhow::Result<Option<Claimed>> {
+    let folder = std::path::absolute(&config)?.parent().map(PathBuf::from).unwrap_or_default();
+    let read = tokio::task::spawn_blocking(move || majordomo::read_config(&config, None)).await?;
+    match read.ok().and_then(|loaded| loaded.gateway) {
+        Some(spec) => Ok(Some(majordomo_gateway::claim(&spec, &folder).await?)),
+        None => Ok(None),
+    }
+}
+
+fn say_where(server: &Server, gateway: Option<&Running>, json: bool) {
+    let addresses = gateway.map(Running::addresses).unwrap_or_default();
     if json {
         print::json(&serde_json::json!({
             "socket": server.socket(),
             "tcp": server.tcp(),
+            "gateway": addresses,
             "pid": std::process::id(),
         }));
     } else {
         let tcp = server.tcp().map(|a| format!(" and {a}")).unwrap_or_default();
         print::line(&format!("listening at {}{tcp}", server.socket().display()));
+        for address in addresses {
+            print::line(&format!("components at http://{address}"));
+        }
     }
 }
 

@@ -4,12 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use majordomo_core::{BudgetSetting, ByteSize, Config, WallSeconds};
+use majordomo_core::{BudgetSetting, ByteSize, Config, StatusValue, WallSeconds};
 use majordomo_memory::{PressureSource, effective_limit, platform_source};
-use majordomo_registry::{ComponentSpec, PoolSpec};
+use majordomo_registry::{ComponentSpec, GatewaySpec, PoolSpec};
 use majordomo_runtime::clock::WallClock;
 use majordomo_runtime::guard::GuardForm;
-use majordomo_runtime::{LoadContext, LoadError};
+use majordomo_runtime::{LoadContext, LoadError, StatusSection};
 
 use crate::component_ref::ComponentRef;
 use crate::factory::Factory;
@@ -39,6 +39,7 @@ pub struct Builder {
     pub(crate) measures: bool,
     pub(crate) adopt_strays: bool,
     pub(crate) releases_program: bool,
+    pub(crate) sections: Vec<StatusSection>,
     #[cfg(feature = "coreml")]
     pub(crate) back_ends: Option<crate::back_ends::BackEnds>,
 }
@@ -89,6 +90,24 @@ impl Builder {
     #[must_use]
     pub fn config(mut self, config: Config) -> Self {
         self.code.config = config;
+        self
+    }
+
+    /// Sets the gateway; one of a configuration file or text takes its place.
+    #[must_use]
+    pub fn gateway(mut self, gateway: GatewaySpec) -> Self {
+        self.code.gateway = Some(Arc::new(gateway));
+        self
+    }
+
+    /// Adds a section to [`Status::sections`](crate::Status): its name and figures, asked for whenever a status is made. It must
+    /// not block.
+    #[must_use]
+    pub fn section(
+        mut self,
+        make: impl Fn() -> (String, Vec<(String, StatusValue)>) + Send + Sync + 'static,
+    ) -> Self {
+        self.sections.push(Box::new(make));
         self
     }
 

@@ -9,7 +9,7 @@ use majordomo_core::{
     ComponentId, ComponentState, ComponentStatus, Config, Priority, Status, count,
 };
 use majordomo_engine::needs_reload;
-use majordomo_registry::{Catalog, ComponentSpec, Problem};
+use majordomo_registry::{Catalog, ComponentSpec, GatewaySpec, Problem};
 
 /// The changes that a reload made, or would make.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,6 +27,10 @@ pub struct Reloaded {
     pub before: Arc<Config>,
     /// The settings in force after it.
     pub after: Arc<Config>,
+    /// The gateway before; none = it was off.
+    pub gateway_before: Option<Arc<GatewaySpec>>,
+    /// The gateway after it.
+    pub gateway_after: Option<Arc<GatewaySpec>>,
     /// Warnings about the file.
     pub warnings: Vec<Problem>,
 }
@@ -126,7 +130,9 @@ impl Reloaded {
     /// Whether anything differs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.components.is_empty() && self.before == self.after
+        self.components.is_empty()
+            && self.before == self.after
+            && self.gateway_before == self.gateway_after
     }
 
     /// The settings that differ and take effect only when the program is started again, by their paths in

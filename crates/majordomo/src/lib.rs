@@ -86,7 +86,7 @@ pub use intents::{
     Decision, Evidence, Fit, IntentError, IntentsAnswer, LearnReport, Learned, MAX_TEXT, NGram,
     Need, OfflineIntents, Prediction, Scored,
 };
-pub use manager::{Intents, Manager, Operator, Usage};
+pub use manager::{Declared, Intents, Manager, Operator, UnderWay, Usage};
 pub use outcome::{LeftOut, Outcome};
 pub use plan::{Eviction, Load, Plan, PoolMemory};
 pub use state::{Figures, Remembered, StoredState, StoredValue};
@@ -119,11 +119,12 @@ pub use majordomo_memory::{
 };
 pub use majordomo_paging::{Swap, SwapDevice, SwapKind};
 pub use majordomo_registry::{
-    AsleepSpec, CatalogError, ComponentSpec, ComputeUnits, ConflictPolicy, CoreMlSpec,
-    ExternalSpec, LoadedConfig, LoaderSpec, OnAbandon, OverLimit, PoolSpec, ProbeRule, ProbeSpec,
-    Problem, Problems, ProcessSpec, Protocol, ReadySpec, ResolvedComponent, ResolvedKey,
-    RestartPolicy, ServiceRequest, ServiceUrl, Severity, StdinMode, StdioSpec, StepRequest,
-    StepSpec, StopSignal, StopSpec, TrimSignal, TrimSpec, UrlScheme, WarmUpRequest, WarmUpSpec,
+    AsleepSpec, CatalogError, ComponentSpec, ComputeUnits, ConflictPolicy, ConnectionUse,
+    CoreMlSpec, ExternalSpec, GatewaySpec, ListenAddress, LoadOn, LoadedConfig, LoaderSpec,
+    OnAbandon, OverLimit, PoolSpec, ProbeRule, ProbeSpec, Problem, Problems, ProcessSpec, Protocol,
+    ReadySpec, ResolvedComponent, ResolvedKey, RestartPolicy, RouteSpec, Select, SelectorSpec,
+    Serves, ServiceRequest, ServiceUrl, Severity, StdinMode, StdioSpec, StepRequest, StepSpec,
+    StopSignal, StopSpec, TokenSpec, TrimSignal, TrimSpec, UrlScheme, WarmUpRequest, WarmUpSpec,
     WhileLeased, environment_variable, read_config, schema, temporary_folder,
 };
 pub use majordomo_runtime::guard::{GuardForm, hidden_main};

@@ -4,6 +4,7 @@ mod acquire;
 mod call;
 mod command;
 mod components;
+mod declared;
 mod intents;
 mod operator;
 mod reload;
@@ -26,9 +27,10 @@ use crate::intents::IntentService;
 use crate::parts::{Code, Parts, Source};
 use crate::state_dir::StateDir;
 
+pub use declared::Declared;
 pub use intents::Intents;
 pub use operator::Operator;
-pub use usage::Usage;
+pub use usage::{UnderWay, Usage};
 
 /// The sources of a manager's configuration.
 #[derive(Debug)]
@@ -53,6 +55,7 @@ struct Inner {
     host: Host,
     intents: IntentService,
     config: ArcSwap<Config>,
+    declared: ArcSwap<Declared>,
     /// Locked while the configuration changes: each change builds on the catalog before it.
     origin: tokio::sync::Mutex<Origin>,
     state_dir: PathBuf,
@@ -73,7 +76,7 @@ impl Manager {
     pub(crate) fn new(
         host: Host,
         intents: IntentService,
-        config: Config,
+        (config, declared): (Config, Declared),
         origin: Origin,
         state: StateDir,
     ) -> Self {
@@ -92,6 +95,7 @@ impl Manager {
                 host,
                 intents,
                 config: ArcSwap::from_pointee(config),
+                declared: ArcSwap::from_pointee(declared),
                 origin: tokio::sync::Mutex::new(origin),
                 state_dir,
                 store,
@@ -158,6 +162,12 @@ impl Manager {
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
         self.inner.config.load_full()
+    }
+
+    /// The components and the gateway of the configuration in force: the same value until the next change.
+    #[must_use]
+    pub fn declared(&self) -> Arc<Declared> {
+        self.inner.declared.load_full()
     }
 
     /// The wall clock at a moment, as seconds since 1970; right to a second while the wall clock is not set.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use majordomo_core::{BudgetSetting, ByteSize, Config};
 use majordomo_registry::{
-    Catalog, ComponentSpec, LoadedConfig, PoolSpec, Problem, Problems, Severity,
+    Catalog, ComponentSpec, GatewaySpec, LoadedConfig, PoolSpec, Problem, Problems, Severity,
 };
 use majordomo_runtime::budget_bytes;
 
@@ -45,6 +45,8 @@ pub(crate) struct Code {
     pub pools: Vec<PoolSpec>,
     /// The settings where no file or text has any.
     pub config: Config,
+    /// The gateway where no file or text has one.
+    pub gateway: Option<Arc<GatewaySpec>>,
     pub factories: Factories,
 }
 
@@ -96,6 +98,7 @@ pub(crate) struct Parts {
     pub specs: Vec<Arc<ComponentSpec>>,
     pub pools: Vec<PoolSpec>,
     pub config: Config,
+    pub gateway: Option<Arc<GatewaySpec>>,
     /// Whether some of them come from a file or text, which has reported its own warnings.
     pub is_read: bool,
 }
@@ -115,6 +118,9 @@ impl Parts {
             Some(read) => read.clone(),
             None => Self { config: code.config.clone(), ..Self::default() },
         };
+        if parts.gateway.is_none() {
+            parts.gateway.clone_from(&code.gateway);
+        }
         parts.specs.extend(code.specs.iter().cloned());
         parts.pools.extend(code.pools.iter().cloned());
         if let Some(budget) = budget {
@@ -131,9 +137,16 @@ impl Parts {
         prev: Option<&Catalog>,
         mut problems: Vec<Problem>,
     ) -> Result<Checked, Problems> {
-        let Self { specs, pools, config, is_read } = self;
+        let Self { specs, pools, config, gateway, is_read } = self;
         let (specs, pools) = (specs.clone(), pools.clone());
-        match LoadedConfig::from_code(config.clone(), specs.clone(), pools.clone(), Some(limit)) {
+        let found = LoadedConfig::from_code(
+            config.clone(),
+            specs.clone(),
+            pools.clone(),
+            gateway.clone(),
+            Some(limit),
+        );
+        match found {
             Ok(loaded) if *is_read => drop(loaded),
             Ok(loaded) => problems.extend(loaded.warnings),
             Err(found) => problems.extend(found),
@@ -156,8 +169,8 @@ impl Parts {
 
 impl From<&LoadedConfig> for Parts {
     fn from(loaded: &LoadedConfig) -> Self {
-        let LoadedConfig { specs, pools, config, .. } = loaded;
+        let LoadedConfig { specs, pools, config, gateway, .. } = loaded;
         let (specs, pools, config) = (specs.clone(), pools.clone(), config.clone());
-        Self { specs, pools, config, is_read: true }
+        Self { specs, pools, config, gateway: gateway.clone(), is_read: true }
     }
 }

@@ -20,7 +20,7 @@ use crate::error::BuildError;
 #[cfg(feature = "coreml")]
 use crate::intents::AfterRetrain;
 use crate::intents::{Brain, IntentService, Settings};
-use crate::manager::{Manager, Origin};
+use crate::manager::{Declared, Manager, Origin};
 use crate::parts::{Checked, Parts, Source};
 use crate::state_dir::StateDir;
 use crate::without_uses::WithoutUses;
@@ -97,6 +97,7 @@ impl Builder {
         };
         let intents = IntentService::start(brain, self.releases_program, after_retrain)?;
         sections.insert(0, Box::new(intents.section()));
+        sections.extend(self.sections);
         let runs_processes = catalog
             .keys()
             .any(|k| catalog.spec(k).is_some_and(|s| matches!(s.loader, LoaderSpec::Process(_))));
@@ -128,6 +129,7 @@ impl Builder {
         };
         let folder = self.base_dir.clone();
         let config = parts.config.clone();
+        let declared = Declared::new(parts.specs, parts.gateway);
         let pressure = self.pressure.unwrap_or_else(|| Some(Box::new(machine)));
         let runs_programs = self.dormant || processes.is_some();
         let host = Host::start(ShellParts {
@@ -153,7 +155,7 @@ impl Builder {
             read,
             code: self.code,
         };
-        Ok(Manager::new(host, intents, config, origin, state))
+        Ok(Manager::new(host, intents, (config, declared), origin, state))
     }
 
     /// The folder that relative paths start from, absolute.

@@ -7,6 +7,7 @@ mod advice;
 mod check;
 mod code;
 mod fill;
+mod gateway;
 mod inherit;
 mod keys;
 mod node;
@@ -33,7 +34,7 @@ pub(crate) use self::source::shorten;
 use self::sections::{Draft, LegacyMapping};
 use self::source::{Report, Source, whole_file};
 use crate::problem::{Problem, Problems, Severity, sort};
-use crate::{Catalog, CatalogError, ComponentSpec, PoolSpec};
+use crate::{Catalog, CatalogError, ComponentSpec, GatewaySpec, PoolSpec};
 
 /// A configuration without errors.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub struct LoadedConfig {
     pub specs: Vec<Arc<ComponentSpec>>,
     /// The declared pools.
     pub pools: Vec<PoolSpec>,
+    /// The gateway; none = it is off.
+    pub gateway: Option<Arc<GatewaySpec>>,
     /// The files that were read, the named one first.
     pub sources: Vec<PathBuf>,
     /// Problems that do not prevent a start.
@@ -266,6 +269,7 @@ fn load(
         config: draft.config,
         specs,
         pools: draft.pools,
+        gateway: draft.gateway.map(|gateway| gateway.spec),
         sources,
         warnings: problems,
     })

@@ -52,9 +52,10 @@ pub use config::{
 pub use environment::{environment_variable, temporary_folder};
 pub use problem::{Position, Problem, Problems, Severity};
 pub use spec::{
-    AsleepSpec, ComponentSpec, ComputeUnits, ConflictPolicy, CoreMlSpec, ExternalSpec, LoaderSpec,
-    OnAbandon, OverLimit, PoolSpec, ProbeRule, ProbeSpec, ProcessSpec, Protocol, ReadySpec,
-    RestartPolicy, ServiceRequest, ServiceUrl, StdinMode, StdioSpec, StepRequest, StepSpec,
-    StopSignal, StopSpec, TrimSignal, TrimSpec, UrlScheme, WELL_KNOWN_POOLS, WarmUpRequest,
-    WarmUpSpec, WhileLeased,
+    AsleepSpec, ComponentSpec, ComputeUnits, ConflictPolicy, ConnectionUse, CoreMlSpec,
+    ExternalSpec, GatewaySpec, ListenAddress, LoadOn, LoaderSpec, OnAbandon, OverLimit, PoolSpec,
+    ProbeRule, ProbeSpec, ProcessSpec, Protocol, ReadySpec, RestartPolicy, RouteSpec, Select,
+    SelectorSpec, Serves, ServiceRequest, ServiceUrl, StdinMode, StdioSpec, StepRequest, StepSpec,
+    StopSignal, StopSpec, TokenSpec, TrimSignal, TrimSpec, UrlScheme, WELL_KNOWN_POOLS,
+    WarmUpRequest, WarmUpSpec, WhileLeased,
 };

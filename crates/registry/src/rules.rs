@@ -4,6 +4,10 @@
 //! reader of files and the check of specifications made in code both use these rules; the reader finds the place of each
 //! breach in the text. Ranges belong to the tables of keys, other components to the catalog.
 
+mod route;
+
+pub(crate) use self::route::{CLIENT_NAME, is_client_name};
+
 use majordomo_core::{ByteSize, quoted};
 
 use crate::config::{RAM, shorten, suggest};
@@ -104,6 +108,9 @@ pub(crate) fn check(spec: &ComponentSpec) -> Vec<Breach<'_>> {
                 breaches.add(Place::Key("factory"), "bad-value", message, help);
             }
         }
+    }
+    if let Some(route) = &spec.route {
+        route::check(&mut breaches, spec, route);
     }
     breaches.0
 }

@@ -2,19 +2,23 @@
 
 mod core_ml;
 mod external;
+mod gateway;
 mod probe;
 mod process;
 mod requests;
+mod route;
 mod setters;
 
 pub use core_ml::{ComputeUnits, CoreMlSpec};
 pub(crate) use external::is_request_path;
 pub use external::{ExternalSpec, ServiceRequest, ServiceUrl, UrlScheme};
+pub use gateway::{GatewaySpec, Select, SelectorSpec, TokenSpec};
 pub use probe::{ProbeRule, ProbeSpec, WhileLeased};
 pub use process::{ProcessSpec, Protocol, ReadySpec, StdinMode, StdioSpec};
 pub use requests::{
     StepRequest, StepSpec, StopSignal, StopSpec, TrimSignal, TrimSpec, WarmUpRequest, WarmUpSpec,
 };
+pub use route::{ConnectionUse, ListenAddress, LoadOn, RouteSpec, Serves};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -236,6 +240,8 @@ pub struct ComponentSpec {
     pub on_abandon: OnAbandon,
     /// The component's version; a change reloads it.
     pub version: String,
+    /// The way clients reach the component through the gateway, where something is stated about it.
+    pub route: Option<Box<RouteSpec>>,
     pub loader: LoaderSpec,
 }
 
@@ -247,6 +253,18 @@ impl ComponentSpec {
     pub fn builtin(name: &str) -> Result<Self, majordomo_core::NameError> {
         let id = ComponentId::new(name)?;
         Ok(Self::new(id, LoaderSpec::Builtin { factory: name.to_owned() }))
+    }
+
+    /// The way clients reach the component through the gateway, with the documented defaults.
+    #[must_use]
+    pub fn route(&self) -> &RouteSpec {
+        static UNSTATED: RouteSpec = RouteSpec::UNSTATED;
+        self.route.as_deref().unwrap_or(&UNSTATED)
+    }
+
+    /// [`Self::route`], to change it.
+    pub fn route_mut(&mut self) -> &mut RouteSpec {
+        self.route.get_or_insert_default()
     }
 
     /// Whether the component may be parked, with the manager's setting.
@@ -307,6 +325,12 @@ impl ComponentSpec {
             LoaderSpec::External(_) => part == EndpointPart::Url,
             _ => false,
         }
+    }
+
+    /// Whether clients can connect to the component while it is ready.
+    #[must_use]
+    pub fn has_endpoint(&self) -> bool {
+        self.has_address(EndpointPart::Url)
     }
 
     /// A service that runs elsewhere, without memory of its own.
@@ -380,6 +404,7 @@ impl ComponentSpec {
             exit_ok: vec![0],
             on_abandon: OnAbandon::default(),
             version: String::new(),
+            route: None,
             loader,
         }
     }

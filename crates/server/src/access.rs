@@ -36,7 +36,10 @@ impl Access {
     pub(crate) async fn read(&self) -> Result<Option<Token>, ServeError> {
         let Some(file) = self.file.clone() else { return Ok(None) };
         let read = tokio::task::spawn_blocking(move || Token::read(&file)).await;
-        read.unwrap_or_else(|e| Err(ServeError::Token(e.to_string()))).map(Some)
+        match read {
+            Ok(read) => read.map(Some).map_err(ServeError::from),
+            Err(error) => Err(ServeError::Token(error.to_string())),
+        }
     }
 
     /// Puts a token in the place of the one in force.

@@ -10,11 +10,11 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use majordomo::{ByteSize, CallSlot};
+use majordomo_http::framing::{self, Fault, Framing, HeadEnd};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::app::App;
-use crate::framing::{self, Fault, Framing, HeadEnd};
 use crate::large::{Room, WAITING_PER_LISTENER};
 use crate::lock::locked;
 use crate::open_files::Capacity;

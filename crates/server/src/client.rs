@@ -8,8 +8,9 @@ mod calls;
 mod connection;
 mod events;
 
-pub use address::{Address, Token};
+pub use address::Address;
 pub use events::{EventStream, LogStream, Streamed};
+pub use majordomo_http::Token;
 
 use tokio::sync::Mutex;
 

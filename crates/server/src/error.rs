@@ -38,6 +38,12 @@ pub enum ServeError {
     Token(String),
 }
 
+impl From<majordomo_http::TokenError> for ServeError {
+    fn from(error: majordomo_http::TokenError) -> Self {
+        Self::Token(error.why)
+    }
+}
+
 /// Why a reload changed nothing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -44,7 +44,6 @@ mod connection;
 #[cfg(doctest)]
 mod documents;
 mod error;
-mod framing;
 mod gate;
 mod json;
 mod large;
@@ -63,6 +62,7 @@ mod stream;
 
 pub use client::{Address, Client, Token};
 pub use error::{ClientError, ReloadFailed, ServeError};
+pub use majordomo_http::TokenError;
 pub use problem::{Problem, Row, TABLE};
 pub use routes::{OPENAPI, ROUTES, Route};
 pub use serve::{Claimed, ServeOptions, Server, claim, serve};

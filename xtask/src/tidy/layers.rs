@@ -51,6 +51,7 @@ pub(super) const CRATES: &[Crate] = &[
     new("text", 0, None, &[]),
     new("lease", 1, None, &["core"]).with_unsafe(),
     new("registry", 1, None, &["core", "files", "text"]),
+    new("http", 1, None, &["core", "files"]),
     new("memory", 1, None, &["core"]).with_unsafe(),
     new("preloader", 1, None, &["core"]).ordered(),
     new("predictor", 1, None, &["core", "simd", "text"]),
@@ -62,9 +63,10 @@ pub(super) const CRATES: &[Crate] = &[
     new("runtime", 4, Some(3), &[]),
     new("sim", 4, Some(3), &[]).ordered(),
     new("majordomo", 5, Some(3), &["runtime"]),
-    new("server", 6, None, &["majordomo", "core", "files"]),
+    new("gateway", 6, None, &["majordomo", "http"]),
+    new("server", 6, None, &["majordomo", "core", "files", "http"]),
     new("python", 6, None, &["majordomo"]).with_unsafe(),
-    new("cli", 7, None, &["files", "majordomo", "server", "sim"]),
+    new("cli", 7, None, &["files", "gateway", "majordomo", "server", "sim"]),
     new("lab", 7, Some(7), &[]),
 ];
 

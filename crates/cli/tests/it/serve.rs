@@ -409,3 +409,26 @@ fn units_completions_and_manual_pages() {
         assert!(world.read(&format!("man/{page}")).contains(".TH"), "{page}");
     }
 }
+
+#[test]
+fn gateway_is_mounted_where_it_is_configured_and_shown_with_its_address() {
+    let world = configured();
+    let port = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().port()
+    };
+    let gateway = format!("[gateway]\nlisten = [\"127.0.0.1:{port}\"]\n");
+    world.write("g.toml", format!("{gateway}{}", world.section("a", UP, "")));
+    let server = world.serve(&["g.toml"]);
+    let mut client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    client.write_all(b"GET /v1/models HTTP/1.0\r\nhost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("200 OK") && answer.contains("\"object\":\"list\""), "{answer}");
+    let second = world.run(&["serve", "g.toml", "--socket", "other.sock"]);
+    second.check(1, &[], &["cannot listen at", "gateway.listen"]);
+    world.write("g.toml", format!("{gateway}use_gap = \"1s\"\n{}", world.section("a", UP, "")));
+    world.run(&["reload"]).check(0, &["gateway.use_gap: "], &[]);
+    let where_it_listens = format!("components at http://127.0.0.1:{port}");
+    server.stop().check(0, &[&where_it_listens], &[]);
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use majordomo_registry::Problems;
 
-use super::{Manager, Origin};
+use super::{Declared, Manager, Origin};
 use crate::change::Reloaded;
 use crate::error::{BuildError, ReloadError};
 use crate::intents::Settings;
@@ -53,6 +53,9 @@ impl Manager {
         let mut reloaded = Reloaded::new(&old, &catalog, &status);
         reloaded.before = self.config();
         reloaded.after = Arc::new(parts.config.clone());
+        let declared = Declared::new(parts.specs.clone(), parts.gateway.clone());
+        reloaded.gateway_before.clone_from(&self.declared().gateway);
+        reloaded.gateway_after.clone_from(&declared.gateway);
         if !apply {
             return Ok(reloaded);
         }
@@ -70,6 +73,7 @@ impl Manager {
         }
         self.inner.intents.configure(matchers, settings).await.ok_or(ReloadError::ShuttingDown)?;
         self.inner.config.store(Arc::clone(&reloaded.after));
+        self.inner.declared.store(Arc::new(declared));
         (origin.read, origin.code) = (read, code);
         Ok(reloaded)
     }

@@ -1,7 +1,7 @@
 //! The manager's history of use.
 
-use majordomo_core::Refusal;
-use majordomo_runtime::UsageSummary;
+use majordomo_core::{CommandId, Refusal};
+use majordomo_runtime::{Host, UsageSummary};
 
 use super::Manager;
 
@@ -14,6 +14,18 @@ pub struct Usage<'m> {
 impl<'m> Usage<'m> {
     pub(super) fn new(manager: &'m Manager) -> Self {
         Self { manager }
+    }
+
+    /// Reports that a use of a component begins which lasts, such as a client's session. It is learned once, at its beginning,
+    /// however often the component is leased until the returned value is dropped; while it lasts, evictions take it into account.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownComponent`].
+    pub fn begin(self, name: &str) -> Result<UnderWay, Refusal> {
+        let host = self.manager.host();
+        let key = host.key(name)?;
+        host.observed(None, vec![key], Vec::new());
+        Ok(UnderWay { command: host.begun(vec![key]), host: host.guest() })
     }
 
     /// How much was learned, how much is kept, and the components that are likeliest next.
@@ -40,5 +52,19 @@ impl<'m> Usage<'m> {
     /// [`Refusal::ShuttingDown`] when the manager has ended.
     pub async fn forget(self) -> Result<(), Refusal> {
         self.manager.host().usage_forget().await.ok_or(Refusal::ShuttingDown)
+    }
+}
+
+/// A use of a component that lasts: [`Usage::begin`]. Dropping it ends the use.
+#[derive(Debug)]
+#[must_use = "dropping it ends the use"]
+pub struct UnderWay {
+    host: Host,
+    command: CommandId,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.host.ended(self.command);
     }
 }

@@ -42,6 +42,7 @@ pub(crate) fn whole(
         reports[0].add(Severity::Warning, "no-component", &(0..0), message, help);
     }
     phrases::check(reports, &draft.components);
+    super::gateway::check(reports, draft);
     let specs = draft.components.iter().map(|c| c.spec.clone()).collect();
     match Catalog::build_shared(specs, draft.pools.clone(), None) {
         Ok(catalog) => {

@@ -8,16 +8,17 @@ use majordomo_core::{ByteSize, ComponentId, Config};
 
 use super::inherit::{Keys, Layers};
 use super::keys::component::COMPONENT;
+use super::keys::gateway::GATEWAY;
 use super::keys::pool::POOL;
 use super::keys::requests::{PROBE, STEP, WARM_UP};
 use super::keys::{OutOfRange, out_of_range};
 use super::node::{Member, Node, Value};
 use super::phrases;
-use super::sections::{Declared, Draft};
+use super::sections::{Declared, DeclaredGateway, Draft};
 use super::source::{Report, Source, whole_file};
 use super::{LoadedConfig, check};
 use crate::problem::{BUILDER, Problem, Problems, Severity, sort};
-use crate::{ComponentSpec, LoaderSpec, PoolSpec, rules};
+use crate::{ComponentSpec, GatewaySpec, LoaderSpec, PoolSpec, rules};
 
 impl LoadedConfig {
     /// Checks settings, pools and components that were made in code as [`read_config`](crate::read_config) checks those of
@@ -29,6 +30,7 @@ impl LoadedConfig {
         mut config: Config,
         specs: Vec<Arc<ComponentSpec>>,
         pools: Vec<PoolSpec>,
+        gateway: Option<Arc<GatewaySpec>>,
         machine_limit: Option<ByteSize>,
     ) -> Result<Self, Problems> {
         let mut found = Found(Vec::new());
@@ -54,8 +56,19 @@ impl LoadedConfig {
         });
         let components = declared.collect();
         let layers = Layers::default();
-        let draft =
-            Draft { config, is_budget_stated, budget_span: None, pools, layers, components };
+        for value in gateway.iter().flat_map(|gateway| out_of_range(GATEWAY, gateway)) {
+            found.out_of_range("gateway", &value);
+        }
+        let declared_gateway = gateway.clone().map(|spec| DeclaredGateway { spec, member: &nowhere });
+        let draft = Draft {
+            config,
+            is_budget_stated,
+            budget_span: None,
+            pools,
+            gateway: declared_gateway,
+            layers,
+            components,
+        };
         let mut reports = [Report::new(&source)];
         check::whole(&mut reports, &draft, machine_limit, &|_, _| None);
         let [report] = reports;
@@ -68,7 +81,7 @@ impl LoadedConfig {
         }
         sort(&mut problems);
         let Draft { config, pools, .. } = draft;
-        Ok(Self { config, specs, pools, sources: Vec::new(), warnings: problems })
+        Ok(Self { config, specs, pools, gateway, sources: Vec::new(), warnings: problems })
     }
 }
 

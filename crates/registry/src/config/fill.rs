@@ -15,6 +15,7 @@ use super::phrases;
 use super::source::{Report, shorten};
 use crate::nearest::NameIndex;
 
+mod gateway;
 mod scalar;
 mod text;
 
@@ -124,6 +125,15 @@ impl<T: Target> Row<T> for Key<T> {
                     set(target, i);
                 }
             }
+            Kind::Words(words, set) => {
+                let Value::List(items) = &node.value else {
+                    let one = matches!(node.value, Value::Text(_));
+                    let raw = report.source.text.get(node.span.clone()).filter(|_| one);
+                    let suggestion = raw.map(|raw| format!("put it in brackets: [{raw}]"));
+                    return mismatch(report, &name, node, "a list of words", suggestion);
+                };
+                set(target, items.iter().filter_map(|i| word(report, name, i, words)).collect());
+            }
             Kind::Text(set) => {
                 if let Some(v) = text(report, &name, node, "text") {
                     set(target, v.to_owned());
@@ -197,6 +207,11 @@ impl<T: Target> Row<T> for Key<T> {
                 }
                 set(target, map);
             }
+            Kind::Params(set) => set(target, gateway::params(report, name, node)),
+            Kind::Listen(set) => set(target, gateway::listen(report, name, node)),
+            Kind::Addresses(set) => set(target, gateway::ip_addresses(report, name, node)),
+            Kind::Tokens(set) => set(target, gateway::tokens(report, name, node)),
+            Kind::Selectors(set) => set(target, gateway::selectors(report, name, node)),
             Kind::Ready(set) => {
                 if let Some(v) = ready(report, name, node) {
                     set(target, v);

@@ -22,8 +22,10 @@ pub(crate) use self::resolved::resolved;
 pub use self::resolved::{ResolvedComponent, ResolvedKey};
 
 /// Keys that one component states for itself, with the reason why they are no defaults.
-pub(crate) const NO_DEFAULTS: [(&str, &str); 2] = [
+pub(crate) const NO_DEFAULTS: [(&str, &str); 4] = [
     ("template", "the keys of [defaults] apply to every component without it"),
+    ("aliases", "two components cannot have one name"),
+    ("listen", "two components cannot listen at one address"),
     ("port", "two components cannot have one port; use {port} in command for a free one"),
 ];
 

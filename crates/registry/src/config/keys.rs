@@ -5,17 +5,19 @@
 //! the manager are declared in `majordomo-core` and have no rows here.
 
 pub(crate) mod component;
+pub(crate) mod gateway;
 pub(crate) mod legacy;
 pub(crate) mod pool;
 pub(crate) mod protocol;
 pub(crate) mod requests;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentId, Domain, SettingValue};
 
-use crate::ReadySpec;
+use crate::{ListenAddress, ReadySpec, SelectorSpec, TokenSpec};
 
 /// A millisecond: the shortest deadline that means something.
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -41,6 +43,8 @@ pub(crate) enum Kind<T: Target + 'static> {
     Bool(fn(&mut T, bool)),
     /// One of the words, by position.
     Word(&'static [&'static str], fn(&mut T, usize)),
+    /// Some of the words, by position.
+    Words(&'static [&'static str], fn(&mut T, Vec<usize>)),
     Text(fn(&mut T, String)),
     /// A text that is not blank.
     Name(fn(&mut T, String)),
@@ -64,6 +68,16 @@ pub(crate) enum Kind<T: Target + 'static> {
     Texts(fn(&mut T, Vec<String>)),
     /// A table of texts.
     TextMap(fn(&mut T, BTreeMap<String, String>)),
+    /// A table of values of any type, by path; each as JSON text.
+    Params(fn(&mut T, BTreeMap<String, String>)),
+    /// Addresses of this machine: `IP:PORT`, or paths of Unix sockets.
+    Listen(fn(&mut T, Vec<ListenAddress>)),
+    /// IP addresses.
+    Addresses(fn(&mut T, Vec<IpAddr>)),
+    /// Tables by name, with the keys of [`gateway::TOKEN`].
+    Tokens(fn(&mut T, Vec<TokenSpec>)),
+    /// Tables by name, with the keys of [`gateway::SELECTOR`].
+    Selectors(fn(&mut T, Vec<SelectorSpec>)),
     /// `"started"`, `"connect"`, `{ stdout = ".." }` or `{ http = "/.." }`.
     Ready(fn(&mut T, ReadySpec)),
     /// A table with the keys of [`requests::PROBE`].

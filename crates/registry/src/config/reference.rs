@@ -5,6 +5,7 @@ use std::fmt::Write;
 use majordomo_core::{Config, Domain, Setting};
 
 use super::keys::component::COMPONENT;
+use super::keys::gateway::{GATEWAY, SELECTOR, TOKEN};
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
 use super::keys::pool::POOL;
 use super::keys::requests::{EXTERNAL, PROBE, STEP, STOP, TRIM, WARM_UP};
@@ -21,6 +22,9 @@ pub fn reference() -> String {
     settings(&mut out, "manager", MANAGER);
     settings(&mut out, "intents", INTENTS);
     settings(&mut out, "server", SERVER);
+    section(&mut out, "`[gateway]`", GATEWAY_INTRODUCTION, GATEWAY);
+    section(&mut out, "`[gateway.tokens.NAME]`", TOKENS, TOKEN);
+    section(&mut out, "`[gateway.selectors.NAME]`", SELECTORS, SELECTOR);
     section(&mut out, "`[pools.NAME]`", POOLS, POOL);
     out += INHERITANCE;
     section(&mut out, "`[components.NAME]`", COMPONENTS, COMPONENT);
@@ -63,6 +67,10 @@ const INTENTS: &str = "From a command's text to the components that it needs: by
     from the components that commands really used.";
 const SERVER: &str =
     "The socket API of `majordomo serve`: its limits, and the leases that other processes hold.";
+const GATEWAY_INTRODUCTION: &str = "The data plane: clients of components connect here as they would to the component itself, and a request \
+    loads the component ([gateway.md](gateway.md)). Without this section nothing listens. A reload takes over everything but `listen`.";
+const TOKENS: &str = "A token opens components to its holder; it never opens the socket API, whose tokens open no component here.";
+const SELECTORS: &str = "A name for several components. It may be any text of 1 to 256 visible characters that no component and no alias has.";
 const POOLS: &str = "A pool bounds the memory of its components. `vision`, `audio`, `ml` and `general` exist without \
     being declared, and without a budget.";
 const INHERITANCE: &str = "
@@ -112,7 +120,7 @@ env = { OMP_NUM_THREADS = false }
 - **`{name}`** is the component's name, in every text of a component: `command`, `env`, `cwd`, `socket`, `ready`, `keywords`, ...
   It is filled in when the file is read. `{{` and `}}` stand for braces in `command` and `env`; in other
   texts they stay as they are, so `{{name}}` is not filled in there, and keeps both braces.
-- `[defaults]` has neither `template` nor `port`. Its keys for one kind of loader, such as `env`, do not apply to components of
+- `[defaults]` has none of `template`, `port`, `listen` and `aliases`. Its keys for one kind of loader, such as `env`, do not apply to components of
   another kind.
 - A reload that changes a template or a default changes every component that inherits the value. The components of a
   `[legacy]` file inherit nothing.
@@ -260,6 +268,7 @@ fn kind<T: Target>(kind: &Kind<T>) -> String {
     match kind {
         Kind::Bool(_) => "`true`, `false`".into(),
         Kind::Word(words, _) => one_of(words),
+        Kind::Words(words, _) => format!("list of {}", one_of(words)),
         Kind::Text(_) | Kind::Name(_) => "text".into(),
         Kind::Size(..) => "size".into(),
         Kind::Memory(..) => "size, or table of sizes by pool".into(),
@@ -272,6 +281,10 @@ fn kind<T: Target>(kind: &Kind<T>) -> String {
         Kind::Phrases(_) => "list of words and phrases".into(),
         Kind::Texts(_) => "list of texts".into(),
         Kind::TextMap(_) => "table of texts".into(),
+        Kind::Params(_) => "table of values".into(),
+        Kind::Listen(_) => "list of addresses".into(),
+        Kind::Addresses(_) => "list of IP addresses".into(),
+        Kind::Tokens(_) | Kind::Selectors(_) => "tables by name".into(),
         Kind::Ready(_) => "word or table".into(),
         Kind::Probe(_)
         | Kind::Trim(_)

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::inherit::NO_DEFAULTS;
 use super::keys::component::{COMPONENT, LOADER_KEYS};
+use super::keys::gateway::{GATEWAY, SELECTOR, TOKEN};
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY};
 use super::keys::pool::POOL;
 use super::keys::requests::{
@@ -21,6 +22,8 @@ const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 const NAME: &str = "^[a-z0-9][a-z0-9_-]{0,63}$";
 const SIZE: &str = r"^\s*[0-9]+(\.[0-9]+)?\s*([KkMmGgTt]?[Bb]|[KkMmGgTt][Ii][Bb]|[KkMmGgTt])?\s*$";
 const SHARE: &str = r"^\s*[0-9]+(\.[0-9]+)?\s*%$";
+/// `IP:PORT`, or a path with `/`.
+const LISTEN: &str = r"/|^([0-9.]+|\[[0-9A-Fa-f:.]+\]):[0-9]+$";
 /// The units that `humantime` reads, up to weeks.
 const DURATION: &str = "^\\s*(0|([0-9]+\\s*(nanos|nsec|ns|usec|us|µs|msec|millis|ms|seconds|second|secs|sec|s|minutes|minute|mins|min|m|hours|hour|hrs|hr|h|days|day|d|weeks|week|wks|wk|w)\\s*)+)$";
 
@@ -55,6 +58,7 @@ pub fn schema() -> String {
             "manager": settings("manager"),
             "intents": settings("intents"),
             "server": settings("server"),
+            "gateway": table(GATEWAY),
             "pools": by_name(&table(POOL)),
             "defaults": defaults,
             "templates": by_name(&component),
@@ -173,6 +177,7 @@ fn kind<T: Target>(kind: &Kind<T>) -> Value {
     match kind {
         Kind::Bool(_) => json!({ "type": "boolean" }),
         Kind::Word(words, _) => json!({ "enum": words }),
+        Kind::Words(words, _) => list(&json!({ "enum": words })),
         Kind::Text(_) => json!({ "type": "string" }),
         Kind::Name(_) => pattern(r"\S"),
         Kind::Size(..) => pattern(SIZE),
@@ -192,6 +197,19 @@ fn kind<T: Target>(kind: &Kind<T>) -> Value {
         Kind::Texts(_) => list(&json!({ "type": "string" })),
         Kind::TextMap(_) => {
             json!({ "type": "object", "additionalProperties": { "type": "string" } })
+        }
+        Kind::Params(_) => json!({ "type": "object" }),
+        Kind::Listen(_) => list(&pattern(LISTEN)),
+        Kind::Addresses(_) => list(&pattern("^[0-9A-Fa-f:.]+$")),
+        Kind::Tokens(_) => {
+            let mut token = table(TOKEN);
+            token["required"] = json!(["file"]);
+            json!({ "type": "object", "additionalProperties": token })
+        }
+        Kind::Selectors(_) => {
+            let mut selector = table(SELECTOR);
+            selector["required"] = json!(["components"]);
+            json!({ "type": "object", "additionalProperties": selector })
         }
         Kind::Ready(_) => {
             json!({ "anyOf": [{ "enum": READY_WORDS }, one_of(READY)] })

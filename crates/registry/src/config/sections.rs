@@ -12,21 +12,31 @@ use majordomo_core::{ComponentId, Config, quoted};
 use super::fill::{component_id, fill, mismatch, suggest};
 use super::inherit::{Keys, Layers};
 use super::keys::component::{COMPONENT, ComponentDraft, LOADER_KEYS};
+use super::keys::gateway::GATEWAY;
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY, LegacyDraft, LegacyEntry};
 use super::keys::pool::POOL;
 use super::node::{Member, Node, Value};
 use super::settings_of;
 use super::source::{Report, shorten};
 use crate::rules::{self, Breach, Place};
-use crate::{ComponentSpec, LoaderSpec, PoolSpec};
+use crate::{ComponentSpec, GatewaySpec, LoaderSpec, PoolSpec, RouteSpec};
 
 mod external;
 mod process;
 mod protocol;
 
 /// The sections of the TOML file.
-pub(crate) const SECTIONS: [&str; 8] =
-    ["manager", "intents", "server", "pools", "defaults", "templates", "components", "legacy"];
+pub(crate) const SECTIONS: [&str; 9] = [
+    "manager",
+    "intents",
+    "server",
+    "gateway",
+    "pools",
+    "defaults",
+    "templates",
+    "components",
+    "legacy",
+];
 
 /// The tables that hold settings of the manager.
 const SETTINGS: [&str; 3] = ["manager", "intents", "server"];
@@ -40,8 +50,16 @@ pub(crate) struct Draft<'n> {
     /// The place of the stated budget in the file.
     pub(crate) budget_span: Option<Range<usize>>,
     pub(crate) pools: Vec<PoolSpec>,
+    pub(crate) gateway: Option<DeclaredGateway<'n>>,
     pub(crate) layers: Layers<'n>,
     pub(crate) components: Vec<Declared<'n>>,
+}
+
+/// The gateway and where it stands.
+#[derive(Debug)]
+pub(crate) struct DeclaredGateway<'n> {
+    pub(crate) spec: Arc<GatewaySpec>,
+    pub(crate) member: &'n Member<'n>,
 }
 
 /// A component and where it stands.
@@ -82,6 +100,11 @@ pub(crate) fn read_toml<'n>(
             draft.pools.extend(pool(report, member));
         }
     }
+    draft.gateway = root.get("gateway").map(|member| {
+        let mut spec = GatewaySpec::default();
+        fill(report, &"[gateway]", &member.node, GATEWAY, &mut spec);
+        DeclaredGateway { spec: Arc::new(spec), member }
+    });
     draft.layers = Layers::read(report, root);
     if let Some(section) = root.get("components") {
         let members = table(report, "[components]", &section.node);
@@ -220,6 +243,8 @@ fn component(
         // A wrong value was reported, and is not missing.
         draft.spec.asleep.get_or_insert_default();
     }
+    // What is stated as it is by default is not stated.
+    draft.spec.route = draft.spec.route.take().filter(|route| **route != RouteSpec::default());
     breaches(report, member, rules::check_memory(&draft.spec, pools));
     if let Some(loader) = loader(report, member, &mut draft) {
         draft.spec.loader = loader;

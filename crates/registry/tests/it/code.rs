@@ -62,7 +62,7 @@ fn outside_in_code(domain: &Domain) -> Vec<SettingValue> {
 
 fn in_code(config: Config, specs: &[ComponentSpec], pools: &[PoolSpec]) -> Vec<String> {
     let specs = specs.iter().cloned().map(Arc::new).collect();
-    let checked = LoadedConfig::from_code(config, specs, pools.to_vec(), Some(ByteSize::gib(8)));
+    let checked = LoadedConfig::from_code(config, specs, pools.to_vec(), None, Some(ByteSize::gib(8)));
     let problems = match checked {
         Ok(loaded) => loaded.warnings,
         Err(problems) => problems.into_iter().collect(),
@@ -285,7 +285,7 @@ fn setting_out_of_range_is_no_base_of_further_problems() {
     config.memory.budget = BudgetSetting::Bytes(ByteSize::ZERO);
     config.deadlines.load = Duration::ZERO;
     let limit = Some(ByteSize::mib(64));
-    let found = LoadedConfig::from_code(config, vec![Arc::new(spec)], vec![], limit);
+    let found = LoadedConfig::from_code(config, vec![Arc::new(spec)], vec![], None, limit);
     let found = found.unwrap_err();
     let codes: Vec<_> = found.as_slice().iter().map(|problem| problem.code).collect();
     assert_eq!(codes, ["out-of-range"; 3], "{found}");

@@ -11,6 +11,7 @@ mod config_components;
 mod config_files;
 mod config_fuzz;
 mod documents;
+mod gateway;
 mod inheritance;
 mod programs;
 mod services;

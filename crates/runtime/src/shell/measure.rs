@@ -228,7 +228,8 @@ impl Shell {
         status.sections.insert("runtime".to_owned(), runtime);
         let files = self.learned.files.section(now);
         status.sections.entry("read_ahead".to_owned()).or_default().extend(files);
-        status.sections.extend(self.sections.iter().map(|section| section()));
+        let further = self.sections.iter().map(|section| section());
+        status.sections.extend(further.filter(|(_, rows)| !rows.is_empty()));
         let status = Arc::new(status);
         self.status = Some((now, Arc::clone(&status)));
         status

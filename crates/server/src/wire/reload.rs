@@ -4,9 +4,11 @@
 //! `field` and `key` of `docs/configuration.md`. Values of environment variables are never sent.
 #![expect(missing_docs, reason = "members that say all by their names have no comment")]
 
-use majordomo::{ByteSize, ComponentId};
+use std::sync::Arc;
+
+use majordomo::{ByteSize, ComponentId, GatewaySpec};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::Warning;
 
@@ -81,6 +83,7 @@ impl Reloaded {
         for setting in &mut settings {
             setting.needs_restart = fixed.contains(&setting.name.as_str());
         }
+        settings.extend(of_gateway(r));
         Self {
             dry_run,
             added: r.added.clone(),
@@ -91,6 +94,18 @@ impl Reloaded {
             warnings: r.warnings.iter().map(Warning::from).collect(),
         }
     }
+}
+
+/// The settings of the gateway that differ. Its listeners are opened at the start.
+fn of_gateway(r: &majordomo::Reloaded) -> Vec<SettingChange> {
+    let named = |spec: &Option<Arc<GatewaySpec>>| json!({ "gateway": spec.as_deref() });
+    let (before, after) = (named(&r.gateway_before), named(&r.gateway_after));
+    let is_new = r.gateway_before.is_none() != r.gateway_after.is_none();
+    let mut settings = differences(&before, &after);
+    for setting in &mut settings {
+        setting.needs_restart = is_new || setting.name.starts_with("gateway.listen");
+    }
+    settings
 }
 
 impl From<&majordomo::Change> for ComponentChange {
@@ -129,7 +144,8 @@ fn differences<T: Serialize>(before: &T, after: &T) -> Vec<SettingChange> {
             _ if is_hidden => "(hidden)".into(),
             value => value,
         };
-        let name = name.strip_prefix("loader.").map_or(name.clone(), str::to_owned);
+        let bare = ["loader.", "route."].iter().find_map(|group| name.strip_prefix(group));
+        let name = bare.map_or(name.clone(), str::to_owned);
         let (from, to) = (masked(from), masked(to));
         out.push(SettingChange { name, from, to, needs_restart: false });
     }

@@ -13,8 +13,8 @@ use super::requests::{
 };
 use super::{Key, Kind, LONGEST, MS, Target, key};
 use crate::{
-    AsleepSpec, ComponentSpec, ComputeUnits, ConflictPolicy, CoreMlSpec, LoaderSpec, OnAbandon,
-    OverLimit, ProcessSpec, RestartPolicy, StdinMode,
+    AsleepSpec, ComponentSpec, ComputeUnits, ConflictPolicy, ConnectionUse, CoreMlSpec, LoadOn,
+    LoaderSpec, OnAbandon, OverLimit, ProcessSpec, RestartPolicy, Serves, StdinMode,
 };
 
 /// The kinds of loader, in the order of their words.
@@ -325,6 +325,112 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
         "\"\"",
         "The component's version; a change reloads it.",
         Kind::Text(|c, v| c.spec.version = v)
+    ),
+    key!(
+        "serves",
+        "[]",
+        "Gateway: the purposes of a model server; a component that states some is listed as a model.",
+        Kind::Words(Serves::WORDS, |c, v| {
+            c.spec.route_mut().serves = v.into_iter().map(|i| Serves::ALL[i]).collect();
+        })
+    ),
+    key!(
+        "aliases",
+        "[]",
+        "Gateway: further names by which clients ask for the component, such as `gpt-4o` or `llama3:8b`.",
+        Kind::Texts(|c, v| c.spec.route_mut().aliases = v)
+    ),
+    key!(
+        "model_name",
+        "",
+        "Gateway: the name in `model` that the component is sent; without it, the client's own.",
+        Kind::Name(|c, v| c.spec.route_mut().model_name = Some(v))
+    ),
+    key!(
+        "set_params",
+        "",
+        "Gateway: members to set in JSON bodies, such as `{ temperature = 0.7 }`; a `.` stands between the names of inner objects. `model` has a key of its own.",
+        Kind::Params(|c, v| c.spec.route_mut().set_params = v)
+    ),
+    key!(
+        "strip_params",
+        "[]",
+        "Gateway: members to remove from JSON bodies, in the same form.",
+        Kind::Texts(|c, v| c.spec.route_mut().strip_params = v)
+    ),
+    key!(
+        "unlisted",
+        "false",
+        "Gateway: whether the component is left out of lists of models.",
+        Kind::Bool(|c, v| c.spec.route_mut().unlisted = v)
+    ),
+    key!(
+        "listen",
+        "[]",
+        "Gateway: addresses that are the component's own and open all the time, such as `127.0.0.1:6379` or the path of a Unix socket; bytes are passed on unchanged, whatever the protocol. No token is asked for there. Read at start.",
+        Kind::Listen(|c, v| c.spec.route_mut().listen = v)
+    ),
+    key!(
+        "expose",
+        "false",
+        "Gateway: whether `listen` may have addresses that other machines reach.",
+        Kind::Bool(|c, v| c.spec.route_mut().expose = v)
+    ),
+    key!(
+        "load_on",
+        "\"bytes\"",
+        "Gateway: what loads the component at `listen`: the first byte of a client, or its connection, for protocols in which the server speaks first.",
+        Kind::Word(&["bytes", "connect"], |c, i| {
+            c.spec.route_mut().load_on = [LoadOn::Bytes, LoadOn::Connect][i];
+        })
+    ),
+    key!(
+        "connection_use",
+        "\"activity\"",
+        "Gateway: whether an open connection (WebSocket, `listen`) is a use: while there is traffic on it, as long as it is open (`hold`, right for databases), or never (`ignore`).",
+        Kind::Word(&["activity", "hold", "ignore"], |c, i| {
+            c.spec.route_mut().connection_use =
+                [ConnectionUse::Activity, ConnectionUse::Hold, ConnectionUse::Ignore][i];
+        })
+    ),
+    key!(
+        "connection_idle",
+        "\"60s\"",
+        "Gateway: with `connection_use = \"activity\"`, a connection without traffic for this long no longer keeps the component loaded.",
+        Kind::Duration(
+            MS,
+            LONGEST,
+            |s: &ComponentSpec| Some(s.route().connection_idle),
+            |c, v| c.spec.route_mut().connection_idle = v
+        )
+    ),
+    key!(
+        "learn_text",
+        "",
+        "Gateway: the JSON pointer of a user's command in request bodies, such as `/messages/-1/content` (-1: the last item), from which is learned which texts need the component. Without it nothing of a body is learned.",
+        Kind::Name(|c, v| c.spec.route_mut().learn_text = Some(v))
+    ),
+    key!(
+        "max_in_flight",
+        "",
+        "Gateway: requests with the component at a time; without it there is no limit.",
+        Kind::Count(
+            1,
+            65536,
+            |s: &ComponentSpec| s.route().max_in_flight.map(u64::from),
+            |c, v| c.spec.route_mut().max_in_flight = u32::try_from(v).ok()
+        )
+    ),
+    key!(
+        "queue",
+        "64",
+        "Gateway: requests that wait for `max_in_flight`; the next is answered 429.",
+        Kind::Count(
+            0,
+            65536,
+            |s: &ComponentSpec| Some(s.route().queue.into()),
+            |c, v| c.spec.route_mut().queue = u32::try_from(v).unwrap_or(u32::MAX)
+        )
     ),
     key!(
         "loader",

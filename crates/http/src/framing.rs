@@ -7,13 +7,13 @@
 
 mod chunked;
 
-use axum::http::{HeaderName, Method, Uri};
-use majordomo::quoted_start;
+use http::{HeaderName, Method, Uri};
+use majordomo_core::quoted_start;
 
-use chunked::Chunked;
+pub use chunked::Chunked;
 
 /// The longest head of a request, in bytes.
-pub(crate) const MAX_HEAD: usize = 32 << 10;
+pub const MAX_HEAD: usize = 32 << 10;
 /// The longest first line of a request.
 const MAX_FIRST_LINE: usize = 8 << 10;
 /// Header fields of a request; hyper takes as many.
@@ -23,11 +23,13 @@ const MAX_EMPTY_LINES: usize = 4;
 /// The longest body that may be announced: hyper refuses the last values of 64 bits.
 const MAX_LENGTH: u64 = u64::MAX / 2;
 
-/// Why a head is refused: a code of the table of problems, and the words.
+/// Why a head is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
-    pub(crate) code: &'static str,
-    pub(crate) detail: String,
+pub struct Fault {
+    /// A code of the server's table of problems: `bad_request`, `uri_too_long` or `head_too_large`.
+    pub code: &'static str,
+    /// The mistake and the rule, in words.
+    pub detail: String,
 }
 
 fn bad(detail: impl Into<String>) -> Fault {
@@ -36,7 +38,7 @@ fn bad(detail: impl Into<String>) -> Fault {
 
 /// How the body of a request is delimited.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Framing {
+pub enum Framing {
     /// So many bytes follow; none when it has no body.
     Length(u64),
     /// Chunks follow.
@@ -45,7 +47,8 @@ pub(crate) enum Framing {
 
 impl Framing {
     /// How many of these bytes, which come next, belong to the body. None when they break its rules.
-    pub(crate) fn take(&mut self, bytes: &[u8]) -> Option<usize> {
+    #[must_use]
+    pub fn take(&mut self, bytes: &[u8]) -> Option<usize> {
         match self {
             Self::Length(left) => {
                 let n = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
@@ -57,7 +60,8 @@ impl Framing {
     }
 
     /// Whether the body has come whole.
-    pub(crate) fn is_done(&self) -> bool {
+    #[must_use]
+    pub fn is_done(&self) -> bool {
         match self {
             Self::Length(left) => *left == 0,
             Self::Chunks(chunked) => chunked.is_done(),
@@ -67,7 +71,7 @@ impl Framing {
 
 /// Looks for the end of a head while it comes.
 #[derive(Debug, Default)]
-pub(crate) struct HeadEnd {
+pub struct HeadEnd {
     /// Bytes that were looked at.
     scanned: usize,
     /// Where the line began that is being read.
@@ -82,7 +86,7 @@ impl HeadEnd {
     ///
     /// # Errors
     /// As soon as it cannot become a head.
-    pub(crate) fn find(&mut self, bytes: &[u8]) -> Result<Option<usize>, Fault> {
+    pub fn find(&mut self, bytes: &[u8]) -> Result<Option<usize>, Fault> {
         while let Some(&byte) = bytes.get(self.scanned) {
             let i = self.scanned;
             match (byte, bytes.get(i + 1)) {
@@ -137,7 +141,7 @@ fn too_long(length: usize) -> Fault {
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub(crate) fn check(head: &[u8]) -> Result<Framing, Fault> {
+pub fn check(head: &[u8]) -> Result<Framing, Fault> {
     let start = head.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(0);
     let mut lines =
         head[start..].split(|b| *b == b'\n').map(|l| l.strip_suffix(b"\r").unwrap_or(l));

@@ -36,7 +36,7 @@ enum At {
 
 /// A body of chunks that is being read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Chunked {
+pub struct Chunked {
     at: At,
     /// Of the chunk.
     left: u64,

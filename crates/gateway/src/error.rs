@@ -1,0 +1,41 @@
+//! Why there is no gateway.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use majordomo::GatewaySpec;
+use majordomo_http::{Token, TokenError};
+
+/// Why there is no gateway.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// An address cannot be listened at.
+    #[error("the gateway cannot listen at {address}: {why}")]
+    Listen {
+        /// The address as configured.
+        address: SocketAddr,
+        /// The reason and the way out.
+        why: String,
+    },
+    /// A token cannot be used.
+    #[error("[gateway.tokens.{name}]: {error}")]
+    Token {
+        /// The token's name.
+        name: String,
+        /// The mistake.
+        error: TokenError,
+    },
+    /// The runtime ends.
+    #[error("the program is shutting down")]
+    ShuttingDown,
+}
+
+/// Whether every token can be read. Blocking.
+pub(crate) fn check_tokens(spec: &GatewaySpec, folder: &Path) -> Result<(), GatewayError> {
+    for token in &spec.tokens {
+        let read = Token::read(&folder.join(&token.file));
+        read.map_err(|error| GatewayError::Token { name: token.name.clone(), error })?;
+    }
+    Ok(())
+}

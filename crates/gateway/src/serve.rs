@@ -1,0 +1,243 @@
+//! The gateway's own listeners: where clients connect, how many may, and how it ends.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Response;
+use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use majordomo::{GatewaySpec, ListenAddress, Manager};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tower_service::Service;
+
+use crate::answer::{Body, BodyError};
+use crate::api::Api;
+use crate::error::{GatewayError, check_tokens};
+use crate::gateway::{Gateway, StatusSection};
+use crate::service::Peer;
+use crate::strict::{Shared, Strict, Times};
+
+/// When the system gives no connection (too many open files), go on after this.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The part of the open files that connections may have: one in so many, since each may have another one to its component.
+const SHARE: u64 = 3;
+
+/// Addresses that are held before there is a manager: clients that connect meanwhile wait.
+#[derive(Debug)]
+pub struct Claimed {
+    listeners: Vec<TcpListener>,
+    folder: PathBuf,
+}
+
+/// Takes the addresses of a gateway, and reads its tokens, so that what is wrong with either is known before anything is loaded.
+/// `folder` is the one that the files of tokens are relative to.
+///
+/// # Errors
+/// A [`GatewayError`]; nothing listens then.
+pub async fn claim(spec: &GatewaySpec, folder: &Path) -> Result<Claimed, GatewayError> {
+    let (checked, base) = (spec.clone(), folder.to_path_buf());
+    let tokens = tokio::task::spawn_blocking(move || check_tokens(&checked, &base)).await;
+    tokens.map_err(|_| GatewayError::ShuttingDown)??;
+    let mut listeners = Vec::new();
+    for address in &spec.listen {
+        let ListenAddress::Tcp(address) = address else { continue };
+        let failed = |why: String| GatewayError::Listen { address: *address, why };
+        if !address.ip().is_loopback() && spec.tokens.is_empty() {
+            let why = "other machines reach it, and no token is configured";
+            return Err(failed(why.to_owned()));
+        }
+        let listener = TcpListener::bind(address).await;
+        listeners.push(listener.map_err(|error| match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                failed(format!("{error}; stop the program that listens there, or change gateway.listen"))
+            }
+            _ => failed(error.to_string()),
+        })?);
+    }
+    Ok(Claimed { listeners, folder: folder.to_path_buf() })
+}
+
+/// A running gateway with its listeners. Dropping it leaves it running; end it with [`Self::close`].
+#[derive(Debug)]
+pub struct Running {
+    gateway: Gateway,
+    addresses: Vec<SocketAddr>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Claimed {
+    /// Serves the components of a manager, by the gateway of its configuration, until [`Running::close`].
+    ///
+    /// # Errors
+    /// A [`GatewayError`]; nothing listens then.
+    pub async fn serve(
+        self,
+        manager: Manager,
+        section: &StatusSection,
+    ) -> Result<Running, GatewayError> {
+        let gateway = Gateway::new(manager, self.folder).await?;
+        section.show(&gateway);
+        let addresses = self.listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
+        let (open, _) = watch::channel(0);
+        let open = Arc::new(open);
+        let accept = |listener| tokio::spawn(accept(gateway.clone(), listener, Arc::clone(&open)));
+        let tasks = self.listeners.into_iter().map(accept).collect();
+        Ok(Running { gateway, addresses, tasks })
+    }
+}
+
+impl Running {
+    /// Where clients connect.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The service behind the listeners.
+    #[must_use]
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// Stops listening. Requests under way go on until they end, or until the manager stops their components.
+    pub fn close(&self) {
+        self.gateway.close();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.gateway.is_closing() {
+            self.tasks.iter().for_each(JoinHandle::abort);
+        }
+    }
+}
+
+/// The connections that may be open now.
+fn capacity(max: usize) -> usize {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let share = files.map_or(usize::MAX, |n| usize::try_from(n / SHARE).unwrap_or(usize::MAX));
+    max.min(share).max(1)
+}
+
+/// A connection's place; free again when it is dropped.
+struct Place(Arc<watch::Sender<usize>>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.send_modify(|open| *open -= 1);
+    }
+}
+
+/// Takes connections until the gateway closes.
+async fn accept(gateway: Gateway, listener: TcpListener, open: Arc<watch::Sender<usize>>) {
+    let closed = gateway.closed();
+    tokio::pin!(closed);
+    let mut changed = open.subscribe();
+    loop {
+        let max = capacity(gateway.last_table().spec.max_connections);
+        let next = async {
+            // The sender lives as long as the listeners.
+            drop(changed.wait_for(|open| *open < max).await);
+            listener.accept().await
+        };
+        let accepted = tokio::select! {
+            () = &mut closed => return,
+            accepted = next => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                open.send_modify(|open| *open += 1);
+                let place = Place(Arc::clone(&open));
+                drop(stream.set_nodelay(true));
+                tokio::spawn(connection(gateway.clone(), stream, peer, place));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the gateway cannot take a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Serves a connection to its end.
+async fn connection(gateway: Gateway, stream: TcpStream, peer: SocketAddr, place: Place) {
+    let spec = Arc::clone(&gateway.last_table().spec);
+    let times = Times { header: spec.header_time, idle: spec.idle_time, stall: spec.stall_time };
+    let shared = Arc::new(Shared::default());
+    let io = TokioIo::new(Strict::new(stream, Arc::clone(&shared), times));
+    let closed = gateway.closed();
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
+        let (refused, shared) = (shared.begin(), Arc::clone(&shared));
+        let mut gateway = gateway.clone();
+        async move {
+            let response = match refused {
+                Some(refused) => refused.response(Api::Other),
+                None => {
+                    request.extensions_mut().insert(Peer(peer));
+                    let Ok(response) = gateway.call(request).await;
+                    response
+                }
+            };
+            if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
+                shared.changes_protocol();
+            }
+            Ok::<_, Infallible>(response.map(|body| Tracked { body, shared }))
+        }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .serve_connection(io, service)
+        .with_upgrades();
+    tokio::pin!(served, closed);
+    let ended = tokio::select! {
+        ended = &mut served => ended,
+        () = &mut closed => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, %peer, "a connection ended");
+    }
+    drop(place);
+}
+
+/// An answer's body; when it is sent, the connection waits for its next request.
+struct Tracked {
+    body: Body,
+    shared: Arc<Shared>,
+}
+
+impl HttpBody for Tracked {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        self.shared.answered();
+    }
+}
