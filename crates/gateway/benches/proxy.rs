@@ -58,7 +58,8 @@ impl Started {
         let of = |pid: u32| {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
             let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-            let ticks = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
+            let ticks =
+                fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
             let resident = fields.get(21)?.parse::<f64>().ok()? * 4096.0 / f64::from(1 << 20);
             Some((ticks / 100.0, resident))
         };
@@ -92,7 +93,10 @@ fn main() {
         Some(nginx) => proxies.push(nginx),
         None => println!("nginx is not installed and left out"),
     }
-    println!("{CONNECTIONS} kept connections, {n_rounds} rounds of {time:?}; load {}", load_average());
+    println!(
+        "{CONNECTIONS} kept connections, {n_rounds} rounds of {time:?}; load {}",
+        load_average()
+    );
     println!("proxy     requests/s  CPU us/request   p50 us   p99 us  resident MiB");
     for _ in 0..n_rounds {
         for proxy in &proxies {

@@ -135,7 +135,12 @@ impl Access {
     ///
     /// # Errors
     /// A page that the configuration does not let in.
-    pub(crate) fn page<'r>(&self, headers: &'r HeaderMap, method: &Method, host: &str) -> Result<Page<'r>, Refused> {
+    pub(crate) fn page<'r>(
+        &self,
+        headers: &'r HeaderMap,
+        method: &Method,
+        host: &str,
+    ) -> Result<Page<'r>, Refused> {
         let text = |name: &HeaderName| headers.get(name).map(|v| v.to_str().unwrap_or("?"));
         let Some(origin) = text(&ORIGIN) else {
             // Images and forms of other pages have no origin; a link that is followed is a person's own step.
@@ -173,7 +178,8 @@ impl Access {
                 shown.push(token.trim());
             }
         }
-        shown.extend(headers.get_all(API_KEY).iter().filter_map(|v| v.to_str().ok()).map(str::trim));
+        shown
+            .extend(headers.get_all(API_KEY).iter().filter_map(|v| v.to_str().ok()).map(str::trim));
         let [shown] = shown[..] else { return Err(Refused::unauthorized()) };
         // All are compared, so that the time says nothing about the order of tokens.
         let matching = self.tokens.iter().fold(None, |found, opens| {
@@ -214,12 +220,21 @@ mod tests {
             access.host(&request(uri, &fields)).map(str::to_owned).map_err(|r| r.status())
         };
         for host in [
-            "localhost", "LOCALHOST:7422", "127.0.0.1:1", "192.168.1.7", "[::1]:80", "box.lan:9",
-            "home.arpa", "chat.home.arpa:7422", "a.b.HOME.ARPA",
+            "localhost",
+            "LOCALHOST:7422",
+            "127.0.0.1:1",
+            "192.168.1.7",
+            "[::1]:80",
+            "box.lan:9",
+            "home.arpa",
+            "chat.home.arpa:7422",
+            "a.b.HOME.ARPA",
         ] {
             assert_eq!(status("/", &[host]).as_deref(), Ok(host));
         }
-        for host in ["evil.example", "xhome.arpa", "", "localhost.evil.example", "home.arpa.evil", "?"] {
+        for host in
+            ["evil.example", "xhome.arpa", "", "localhost.evil.example", "home.arpa.evil", "?"]
+        {
             assert_eq!(status("/", &[host]), Err(421), "{host}");
         }
         assert_eq!(status("/", &[]), Err(421));
@@ -238,8 +253,18 @@ mod tests {
         };
         check(Method::POST, &[], Ok(Page::Own));
         check(Method::POST, &[("origin", "http://draw.localhost:7422")], Ok(Page::Own));
-        check(Method::POST, &[("origin", "https://chat.example")], Ok(Page::Allowed("https://chat.example")));
-        for origin in ["null", "http://chat.example", "https://chat.example:1", "http://draw.localhost", "http://a.localhost:7422"] {
+        check(
+            Method::POST,
+            &[("origin", "https://chat.example")],
+            Ok(Page::Allowed("https://chat.example")),
+        );
+        for origin in [
+            "null",
+            "http://chat.example",
+            "https://chat.example:1",
+            "http://draw.localhost",
+            "http://a.localhost:7422",
+        ] {
             check(Method::GET, &[("origin", origin)], Err(403));
         }
         check(Method::GET, &[("sec-fetch-site", "cross-site")], Err(403));

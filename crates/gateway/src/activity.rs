@@ -199,8 +199,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 }
 
 /// Passes bytes between a client and a component until both directions have ended, or the component is gone.
-pub(crate) async fn splice<C, U>(client: C, mut component: U, tracker: Arc<Tracker>, farewell: Farewell)
-where
+pub(crate) async fn splice<C, U>(
+    client: C,
+    mut component: U,
+    tracker: Arc<Tracker>,
+    farewell: Farewell,
+) where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {

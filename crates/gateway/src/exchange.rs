@@ -58,16 +58,19 @@ impl Exchange {
     /// A [`Refused`] with the reason.
     pub(crate) async fn run(mut self, held: Held) -> Result<Response<Body>, Refused> {
         let upgrade = self.on_upgrade.as_ref().and(headers::wanted_upgrade(&self.parts.headers));
-        headers::to_component(&mut self.parts.headers, &Circumstances {
-            client: self.client,
-            is_trusted: self.is_trusted,
-            host: &self.host,
-            prefix: self.prefix.as_deref(),
-            has_tokens: self.has_tokens,
-            authority: held.address.authority(),
-            upgrade: upgrade.clone(),
-            is_rewritten: self.is_rewritten,
-        });
+        headers::to_component(
+            &mut self.parts.headers,
+            &Circumstances {
+                client: self.client,
+                is_trusted: self.is_trusted,
+                host: &self.host,
+                prefix: self.prefix.as_deref(),
+                has_tokens: self.has_tokens,
+                authority: held.address.authority(),
+                upgrade: upgrade.clone(),
+                is_rewritten: self.is_rewritten,
+            },
+        );
         self.parts.uri = Uri::from(self.target);
         self.parts.version = Version::HTTP_11;
         self.parts.extensions.clear();
@@ -113,7 +116,9 @@ fn change_protocol(
         tokio::spawn(async move {
             let (client, component) = match tokio::try_join!(on_client, on_component) {
                 Ok(both) => both,
-                Err(error) => return tracing::debug!(%error, "a connection did not change its protocol"),
+                Err(error) => {
+                    return tracing::debug!(%error, "a connection did not change its protocol");
+                }
             };
             let farewell = match is_websocket {
                 true => Farewell::WebSocket(Frames::default()),

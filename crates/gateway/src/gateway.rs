@@ -200,9 +200,8 @@ impl Gateway {
     fn rows(&self) -> Vec<(String, StatusValue)> {
         let members = self.members();
         let busy = members.iter().filter(|m| !m.figures.is_empty() || m.flow.in_flight() > 0);
-        let row = |m: &Arc<Member>| {
-            m.figures.rows(m.id.as_str(), m.flow.in_flight(), m.flow.waiting())
-        };
+        let row =
+            |m: &Arc<Member>| m.figures.rows(m.id.as_str(), m.flow.in_flight(), m.flow.waiting());
         busy.flat_map(row).collect()
     }
 }

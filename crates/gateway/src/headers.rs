@@ -231,14 +231,17 @@ mod tests {
             ("trailer", "x-sum"),
             ("accept", "*/*"),
         ];
-        assert_eq!(sent(&fields, &now()), [
-            "accept: */*",
-            "host: localhost:7422",
-            "trailer: x-sum",
-            "x-forwarded-for: 10.1.2.3",
-            "x-forwarded-host: localhost:7422",
-            "x-forwarded-proto: http",
-        ]);
+        assert_eq!(
+            sent(&fields, &now()),
+            [
+                "accept: */*",
+                "host: localhost:7422",
+                "trailer: x-sum",
+                "x-forwarded-for: 10.1.2.3",
+                "x-forwarded-host: localhost:7422",
+                "x-forwarded-proto: http",
+            ]
+        );
         // Naming the length as one of the connection's would change the body.
         let kept = sent(&[("connection", "content-length"), ("content-length", "3")], &now());
         assert!(kept.contains(&"content-length: 3".to_owned()), "{kept:?}");
@@ -254,13 +257,16 @@ mod tests {
             ("forwarded", "for=1.1.1.1"),
         ];
         let replaced = sent(&fields, &Circumstances { prefix: Some("/c/a"), ..now() });
-        assert_eq!(replaced, [
-            "host: localhost:7422",
-            "x-forwarded-for: 10.1.2.3",
-            "x-forwarded-host: localhost:7422",
-            "x-forwarded-prefix: /c/a",
-            "x-forwarded-proto: http",
-        ]);
+        assert_eq!(
+            replaced,
+            [
+                "host: localhost:7422",
+                "x-forwarded-for: 10.1.2.3",
+                "x-forwarded-host: localhost:7422",
+                "x-forwarded-prefix: /c/a",
+                "x-forwarded-proto: http",
+            ]
+        );
         let extended = sent(&fields, &Circumstances { is_trusted: true, ..now() });
         assert!(extended.contains(&"x-forwarded-for: 1.1.1.1, 10.1.2.3".to_owned()));
         assert!(extended.contains(&"x-forwarded-proto: https".to_owned()));

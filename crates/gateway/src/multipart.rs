@@ -167,7 +167,9 @@ mod tests {
         let text = "--b0\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n1\r\n--b0--\r\n";
         assert_eq!(form().find(text.as_bytes()).unwrap(), Found::Nowhere);
         let empty = "--b0\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n\r\n--b0--\r\n";
-        assert!(matches!(form().find(empty.as_bytes()).unwrap(), Found::Field(m, _) if m.is_empty()));
+        assert!(
+            matches!(form().find(empty.as_bytes()).unwrap(), Found::Field(m, _) if m.is_empty())
+        );
         assert!(Form::of("application/json").unwrap().is_none());
         assert!(Form::of("multipart/form-data").is_err());
         assert!(Form::of("multipart/form-data; boundary=").is_err());

@@ -38,7 +38,10 @@ pub(crate) fn waiting(progress: &Progress) -> Response<Body> {
 /// A refusal as a page.
 pub(crate) fn refused(refused: &Refused) -> Response<Body> {
     let text = escaped(refused.message());
-    let html = format!("{HEAD}<title>{code}</title>{STYLE}<main><h1>{code}</h1><p>{text}</p></main>", code = refused.status());
+    let html = format!(
+        "{HEAD}<title>{code}</title>{STYLE}<main><h1>{code}</h1><p>{text}</p></main>",
+        code = refused.status()
+    );
     let status = StatusCode::from_u16(refused.status());
     page(status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE), html)
 }

@@ -128,12 +128,7 @@ pub(crate) async fn send(
         }
     };
     member.figures.answered(began.elapsed());
-    Ok(answer.map(|body| Passed {
-        body,
-        lent: Some(lent),
-        held: Some(held),
-        is_done: false,
-    }))
+    Ok(answer.map(|body| Passed { body, lent: Some(lent), held: Some(held), is_done: false }))
 }
 
 /// Whether a request may be sent twice without doing anything twice (RFC 9110, section 9.2.2).

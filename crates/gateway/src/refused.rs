@@ -140,13 +140,17 @@ impl Refused {
     }
 
     pub(crate) fn still_busy(id: &ComponentId, waited: Duration) -> Self {
-        let message = format!("component {id} had no place for the request within {waited:.1?} (max_in_flight)");
+        let message = format!(
+            "component {id} had no place for the request within {waited:.1?} (max_in_flight)"
+        );
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "queue_timeout", message)
             .retry_after(Duration::from_secs(1))
     }
 
     pub(crate) fn not_loaded(id: &ComponentId) -> Self {
-        let message = format!("component {id} is not loaded, and this path loads nothing (gateway.ignore_paths)");
+        let message = format!(
+            "component {id} is not loaded, and this path loads nothing (gateway.ignore_paths)"
+        );
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_loaded", message)
     }
 
@@ -168,8 +172,9 @@ impl Refused {
 
     /// The component did not begin an answer in time.
     pub(crate) fn component_silent(id: &ComponentId, waited: Duration) -> Self {
-        let message =
-            format!("component {id} did not begin an answer within {waited:?} (gateway.answer_time)");
+        let message = format!(
+            "component {id} did not begin an answer within {waited:?} (gateway.answer_time)"
+        );
         Self::new(StatusCode::GATEWAY_TIMEOUT, "component_timeout", message)
     }
 
@@ -278,16 +283,16 @@ mod tests {
         assert_eq!(open_ai["error"]["type"], "rate_limit_error");
         assert_eq!(open_ai["error"]["code"], "queue_full");
         let anthropic = refused.json(Api::Anthropic);
-        assert_eq!((&anthropic["type"], &anthropic["error"]["type"]), (
-            &json!("error"),
-            &json!("rate_limit_error")
-        ));
+        assert_eq!(
+            (&anthropic["type"], &anthropic["error"]["type"]),
+            (&json!("error"), &json!("rate_limit_error"))
+        );
         assert!(refused.json(Api::Ollama)["error"].is_string());
         let response = refused.response(Api::OpenAi);
-        assert_eq!((response.status(), &response.headers()[RETRY_AFTER]), (
-            StatusCode::TOO_MANY_REQUESTS,
-            &HeaderValue::from(1)
-        ));
+        assert_eq!(
+            (response.status(), &response.headers()[RETRY_AFTER]),
+            (StatusCode::TOO_MANY_REQUESTS, &HeaderValue::from(1))
+        );
     }
 
     #[test]

@@ -237,11 +237,15 @@ mod tests {
     fn sources_come_in_their_order_and_a_path_is_stripped() {
         let check = |host, uri, header, claims: &[&str], target: &str, prefix: &str| {
             let (got, got_target, got_prefix) = read(host, uri, header);
-            assert_eq!((got.as_slice(), &*got_target, &*got_prefix), (
-                claims.iter().map(ToString::to_string).collect::<Vec<_>>().as_slice(),
-                target,
-                prefix
-            ), "{host} {uri}");
+            assert_eq!(
+                (got.as_slice(), &*got_target, &*got_prefix),
+                (
+                    claims.iter().map(ToString::to_string).collect::<Vec<_>>().as_slice(),
+                    target,
+                    prefix
+                ),
+                "{host} {uri}"
+            );
         };
         check("localhost", "/v1/x?a=b", None, &[], "/v1/x?a=b", "");
         check("draw.localhost", "/c/chat/x", None, &["Host draw"], "/c/chat/x", "");
@@ -250,9 +254,23 @@ mod tests {
         check("127.0.0.1", "/c/draw/x/y?q", None, &["Path draw"], "/x/y?q", "/c/draw");
         check("localhost", "/upstream/draw/", None, &["Path draw"], "/", "/upstream/draw");
         check("localhost", "/c/draw?q=1", None, &["Path draw"], "/?q=1", "/c/draw");
-        check("localhost", "/c/org%2Fchat:7b/x", None, &["Path org/chat:7b"], "/x", "/c/org%2Fchat:7b");
+        check(
+            "localhost",
+            "/c/org%2Fchat:7b/x",
+            None,
+            &["Path org/chat:7b"],
+            "/x",
+            "/c/org%2Fchat:7b",
+        );
         check("localhost", "/c/", None, &[], "/c/", "");
-        check("localhost", "/x?model=a%3Ab", Some("draw"), &["Header draw", "Query a:b"], "/x?model=a%3Ab", "");
+        check(
+            "localhost",
+            "/x?model=a%3Ab",
+            Some("draw"),
+            &["Header draw", "Query a:b"],
+            "/x?model=a%3Ab",
+            "",
+        );
         check("localhost", "/c/draw/x?model=sd", None, &["Path draw"], "/x?model=sd", "/c/draw");
         check("localhost", "/x?model=", None, &[], "/x?model=", "");
     }
@@ -272,7 +290,11 @@ mod tests {
             ("/%2ehidden", true),
         ] {
             let uri: Uri = path.parse().unwrap();
-            assert_eq!(Asked::read("localhost", "localhost", &uri, None).is_ok(), is_taken, "{path}");
+            assert_eq!(
+                Asked::read("localhost", "localhost", &uri, None).is_ok(),
+                is_taken,
+                "{path}"
+            );
         }
     }
 
@@ -293,9 +315,14 @@ mod tests {
 
     #[test]
     fn encoded_text_is_decoded_and_broken_text_stays() {
-        for (text, want) in
-            [("a%20b", "a b"), ("%", "%"), ("%zz", "%zz"), ("%2", "%2"), ("a%ffb", "a%ffb"), ("x", "x")]
-        {
+        for (text, want) in [
+            ("a%20b", "a b"),
+            ("%", "%"),
+            ("%zz", "%zz"),
+            ("%2", "%2"),
+            ("a%ffb", "a%ffb"),
+            ("x", "x"),
+        ] {
             assert_eq!(decoded(text), want);
         }
     }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Response;
 use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -56,9 +55,9 @@ pub async fn claim(spec: &GatewaySpec, folder: &Path) -> Result<Claimed, Gateway
         }
         let listener = TcpListener::bind(address).await;
         listeners.push(listener.map_err(|error| match error.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                failed(format!("{error}; stop the program that listens there, or change gateway.listen"))
-            }
+            std::io::ErrorKind::AddrInUse => failed(format!(
+                "{error}; stop the program that listens there, or change gateway.listen"
+            )),
             _ => failed(error.to_string()),
         })?);
     }
@@ -193,9 +192,8 @@ async fn connection(gateway: Gateway, stream: TcpStream, peer: SocketAddr, place
             Ok::<_, Infallible>(response.map(|body| Tracked { body, shared }))
         }
     });
-    let served = hyper::server::conn::http1::Builder::new()
-        .serve_connection(io, service)
-        .with_upgrades();
+    let served =
+        hyper::server::conn::http1::Builder::new().serve_connection(io, service).with_upgrades();
     tokio::pin!(served, closed);
     let ended = tokio::select! {
         ended = &mut served => ended,

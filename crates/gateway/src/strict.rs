@@ -188,11 +188,7 @@ fn broken_chunks() -> io::Error {
 
 impl<S: AsyncRead + Unpin> Strict<S> {
     /// Reads a body straight into the parser's buffer, and keeps what follows it. Ready with false when nothing of the body came.
-    fn poll_body(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<bool>> {
+    fn poll_body(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         let At::Body(framing) = &mut self.at else { return Poll::Ready(Ok(true)) };

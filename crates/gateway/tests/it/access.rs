@@ -99,7 +99,9 @@ async fn pages_of_other_hosts_need_leave() {
     let fields = "origin: https://chat.example\r\n";
     let answer = world.ask("GET /c/chat/cors", fields, "").await;
     assert!(answer.contains("access-control-allow-origin: https://chat.example\r\n"), "{answer}");
-    let question = format!("{fields}access-control-request-method: POST\r\naccess-control-request-headers: authorization\r\n");
+    let question = format!(
+        "{fields}access-control-request-method: POST\r\naccess-control-request-headers: authorization\r\n"
+    );
     let answer = world.ask("OPTIONS /c/chat/x", &question, "").await;
     assert_eq!(status(&answer), 204, "{answer}");
     assert!(answer.contains("access-control-allow-headers: authorization\r\n"), "{answer}");

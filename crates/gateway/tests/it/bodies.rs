@@ -100,9 +100,7 @@ async fn chunks_trailers_and_expectations_pass() {
         .send("GET /c/chat/trailers HTTP/1.1\r\nhost: localhost\r\nte: trailers\r\nconnection: close, te\r\n\r\n")
         .await;
     assert!(answer.contains("x-sum: 7"), "{answer}");
-    let answer = world
-        .ask("POST /c/chat/x", "expect: 100-continue\r\n", "hello")
-        .await;
+    let answer = world.ask("POST /c/chat/x", "expect: 100-continue\r\n", "hello").await;
     assert!(answer.starts_with("HTTP/1.1 100 Continue\r\n\r\n"), "{answer}");
     assert!(answer.ends_with("hello") && !body(&answer).contains("expect"), "{answer}");
     world.end().await;

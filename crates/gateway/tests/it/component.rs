@@ -104,7 +104,8 @@ impl Component {
                     return Ok(());
                 }
                 "/half-chunks" => {
-                    let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n";
+                    let head =
+                        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n";
                     stream.write_all(head).await?;
                     return Ok(());
                 }
@@ -145,7 +146,8 @@ impl Component {
                     stream.write_all(answer.as_bytes()).await?;
                 }
                 "/redirect" => {
-                    let answer = "HTTP/1.1 302 Found\r\nlocation: /login\r\ncontent-length: 0\r\n\r\n";
+                    let answer =
+                        "HTTP/1.1 302 Found\r\nlocation: /login\r\ncontent-length: 0\r\n\r\n";
                     stream.write_all(answer.as_bytes()).await?;
                 }
                 "/cors" => {

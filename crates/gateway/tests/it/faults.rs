@@ -103,7 +103,10 @@ async fn client_that_leaves_ends_its_request_and_its_lease() {
 async fn component_that_is_unloaded_ends_its_requests_first() {
     let (world, _) = chat(|_| {}).await;
     let mut client = world.connect().await;
-    client.write_all(b"POST /c/chat/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\nab").await.unwrap();
+    client
+        .write_all(b"POST /c/chat/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\nab")
+        .await
+        .unwrap();
     until("the request is under way", async || world.leases("chat").await == 1).await;
     let manager = world.manager.clone();
     let unload = tokio::spawn(async move { manager.operator().unload("chat", true).await });
@@ -123,7 +126,10 @@ async fn component_that_a_change_removes_finishes_its_request_and_is_unknown_the
     let (one, two) = (Component::start().await, Component::start().await);
     let world = world(vec![one.spec("chat"), two.spec("draw")], |_| {}).await;
     let mut client = world.connect().await;
-    client.write_all(b"POST /c/chat/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\nab").await.unwrap();
+    client
+        .write_all(b"POST /c/chat/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\nab")
+        .await
+        .unwrap();
     until("the request is under way", async || world.leases("chat").await == 1).await;
     world.manager.remove("chat").await.unwrap();
     let gone = world.get("/c/chat/x").await;
@@ -168,9 +174,15 @@ async fn address_that_is_taken_or_open_to_all_is_refused_at_the_start() {
 #[tokio::test]
 async fn refusal_of_the_manager_says_why_and_when_to_come_again() {
     let component = Component::start().await;
-    let world = world(vec![component.spec("large").memory(ByteSize::mib(60)), Component::start().await.spec("held")], |gateway| {
-        gateway.wait = Some(Duration::from_millis(200));
-    })
+    let world = world(
+        vec![
+            component.spec("large").memory(ByteSize::mib(60)),
+            Component::start().await.spec("held"),
+        ],
+        |gateway| {
+            gateway.wait = Some(Duration::from_millis(200));
+        },
+    )
     .await;
     let held = world.manager.acquire::<majordomo::Endpoint>("held").await.unwrap();
     let answer = world.get("/c/large/x").await;

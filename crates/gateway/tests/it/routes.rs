@@ -80,7 +80,9 @@ async fn page_of_a_component_begins_below_its_name() {
 async fn selector_takes_one_that_is_ready() {
     let (one, two) = (Component::start().await, Component::start().await);
     let world = world(vec![one.spec("large"), two.spec("small")], |gateway| {
-        for (name, select) in [("warm", majordomo::Select::Warm), ("first", majordomo::Select::First)] {
+        for (name, select) in
+            [("warm", majordomo::Select::Warm), ("first", majordomo::Select::First)]
+        {
             let mut selector = SelectorSpec::new(name.to_owned());
             let ids = ["large", "small"].map(|id| majordomo::ComponentId::new(id).unwrap());
             (selector.components, selector.select) = (ids.to_vec(), select);

@@ -24,7 +24,10 @@ pub(crate) struct World {
 }
 
 /// A gateway for these components, with a budget of 64 MiB.
-pub(crate) async fn world(specs: Vec<ComponentSpec>, change: impl FnOnce(&mut GatewaySpec)) -> World {
+pub(crate) async fn world(
+    specs: Vec<ComponentSpec>,
+    change: impl FnOnce(&mut GatewaySpec),
+) -> World {
     world_in(Path::new("/"), specs, change).await
 }
 
@@ -87,8 +90,10 @@ impl World {
             body => format!("content-length: {}\r\n", body.len()),
         };
         let host = if fields.contains("host: ") { "" } else { "host: localhost\r\n" };
-        self.send(format!("{line} HTTP/1.1\r\n{host}connection: close\r\n{fields}{length}\r\n{body}"))
-            .await
+        self.send(format!(
+            "{line} HTTP/1.1\r\n{host}connection: close\r\n{fields}{length}\r\n{body}"
+        ))
+        .await
     }
 
     pub(crate) async fn get(&self, path: &str) -> String {

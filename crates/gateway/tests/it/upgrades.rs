@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use majordomo::{ConnectionUse, ComponentSpec};
+use majordomo::{ComponentSpec, ConnectionUse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

@@ -20,7 +20,9 @@ async fn simultaneous_first_requests_cost_one_load() {
             set.spawn(async move {
                 let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
                 client
-                    .write_all(b"GET /c/chat/x HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+                    .write_all(
+                        b"GET /c/chat/x HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+                    )
                     .await
                     .unwrap();
                 let mut answer = String::new();
@@ -74,7 +76,9 @@ async fn failure_after_the_stream_began_is_an_event_of_the_api() {
     })
     .await;
     component.shut();
-    for (path, want) in [("/v1/chat/completions", "data: {\"error\":{"), ("/v1/messages", "event: error\ndata: ")] {
+    for (path, want) in
+        [("/v1/chat/completions", "data: {\"error\":{"), ("/v1/messages", "event: error\ndata: ")]
+    {
         let answer = world.post(path, "{\"model\":\"chat\",\"stream\":true}").await;
         assert_eq!(status(&answer), 200, "{answer}");
         assert!(body(&answer).contains(want), "{answer}");
@@ -114,7 +118,8 @@ async fn requests_beyond_the_limit_wait_and_beyond_the_queue_are_refused() {
     .await;
     let begin = async |path: &str| {
         let mut client = world.connect().await;
-        let request = format!("GET /c/chat{path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("GET /c/chat{path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         client.write_all(request.as_bytes()).await.unwrap();
         client
     };

@@ -59,7 +59,8 @@ impl LoadedConfig {
         for value in gateway.iter().flat_map(|gateway| out_of_range(GATEWAY, gateway)) {
             found.out_of_range("gateway", &value);
         }
-        let declared_gateway = gateway.clone().map(|spec| DeclaredGateway { spec, member: &nowhere });
+        let declared_gateway =
+            gateway.clone().map(|spec| DeclaredGateway { spec, member: &nowhere });
         let draft = Draft {
             config,
             is_budget_stated,

@@ -86,7 +86,10 @@ fn settings(report: &mut Report<'_>, gateway: &DeclaredGateway<'_>) {
     for origin in &spec.origins {
         if !is_origin(origin) {
             let message = format!("{} is not an origin", quoted(&shorten(origin)));
-            let help = Some("write scheme, host and port, such as https://chat.example:8443, without a path".to_owned());
+            let help = Some(
+                "write scheme, host and port, such as https://chat.example:8443, without a path"
+                    .to_owned(),
+            );
             report.error("bad-value", &gateway.item("origins", origin), message, help);
         }
     }
@@ -107,16 +110,13 @@ fn is_host(host: &str) -> bool {
 /// Scheme, host and port; no path. Pages without an origin send `null`, which is nobody's.
 fn is_origin(origin: &str) -> bool {
     let Some((scheme, rest)) = origin.split_once("://") else { return false };
-    let is_scheme = !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+    let is_scheme =
+        !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
     is_scheme && !rest.is_empty() && !rest.bytes().any(|b| b"/?#@ ".contains(&b) || !b.is_ascii())
 }
 
 /// Names of components in tokens and selectors.
-fn components(
-    report: &mut Report<'_>,
-    gateway: &DeclaredGateway<'_>,
-    components: &[Declared<'_>],
-) {
+fn components(report: &mut Report<'_>, gateway: &DeclaredGateway<'_>, components: &[Declared<'_>]) {
     let is_known = |id: &ComponentId| components.iter().any(|c| c.spec.id == *id);
     let mut unknown = |table: &str, name: &str, id: &ComponentId| {
         let inner = gateway.member.node.get(table).and_then(|t| t.node.get(name));
@@ -202,7 +202,10 @@ fn addresses(reports: &mut [Report<'_>], draft: &Draft<'_>) {
                 reports[declared.file].error("gateway-listen", &span, message, help);
             };
             if draft.gateway.is_none() {
-                error("listen is the gateway's, which is off".to_owned(), "add the section [gateway]");
+                error(
+                    "listen is the gateway's, which is off".to_owned(),
+                    "add the section [gateway]",
+                );
             }
             if !address.is_local() && !route.expose {
                 error(
@@ -217,7 +220,10 @@ fn addresses(reports: &mut [Report<'_>], draft: &Draft<'_>) {
                 );
             }
             if let Some((_, by)) = taken.iter().find(|(other, _)| other.overlaps(address)) {
-                error(format!("{address} is taken twice: {by} listens there, too"), "choose another");
+                error(
+                    format!("{address} is taken twice: {by} listens there, too"),
+                    "choose another",
+                );
             }
             taken.push((address, format!("\"{}\"", declared.spec.id)));
         }

@@ -92,8 +92,7 @@ impl ListenAddress {
                 false => Ok(Self::Unix(PathBuf::from(text))),
             };
         }
-        let way_out =
-            "write an IP address and a port, such as 127.0.0.1:6379 or [::1]:6379, or a path with /";
+        let way_out = "write an IP address and a port, such as 127.0.0.1:6379 or [::1]:6379, or a path with /";
         match text.parse::<SocketAddr>() {
             Ok(address) if address.port() == 0 => Err("the port is 0; state one".to_owned()),
             Ok(address) => Ok(Self::Tcp(address)),

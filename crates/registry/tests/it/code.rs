@@ -62,7 +62,8 @@ fn outside_in_code(domain: &Domain) -> Vec<SettingValue> {
 
 fn in_code(config: Config, specs: &[ComponentSpec], pools: &[PoolSpec]) -> Vec<String> {
     let specs = specs.iter().cloned().map(Arc::new).collect();
-    let checked = LoadedConfig::from_code(config, specs, pools.to_vec(), None, Some(ByteSize::gib(8)));
+    let checked =
+        LoadedConfig::from_code(config, specs, pools.to_vec(), None, Some(ByteSize::gib(8)));
     let problems = match checked {
         Ok(loaded) => loaded.warnings,
         Err(problems) => problems.into_iter().collect(),

@@ -73,7 +73,10 @@ fn every_key_of_the_gateway_is_read() {
     let loaded = parse_toml(text, "c.toml", None).unwrap_or_else(|e| panic!("{e}"));
     let gateway = loaded.gateway.unwrap();
     assert_eq!(gateway.listen.len(), 2);
-    assert_eq!((&*gateway.hosts, &*gateway.base_domain), (&["box.lan".to_owned()][..], "home.arpa"));
+    assert_eq!(
+        (&*gateway.hosts, &*gateway.base_domain),
+        (&["box.lan".to_owned()][..], "home.arpa")
+    );
     assert_eq!((gateway.wait, gateway.use_gap), (Some(Duration::from_secs(30)), Duration::ZERO));
     assert_eq!((gateway.max_routed_body, gateway.max_connections), (ByteSize::mib(1), 7));
     assert_eq!(gateway.trusted_proxies.len(), 2);
@@ -88,7 +91,9 @@ fn every_key_of_the_gateway_is_read() {
     assert_eq!(route.serves, [Serves::Chat, Serves::Images]);
     assert_eq!(route.set_params["temperature"], "0.7");
     assert_eq!(route.set_params["a.b"], "[1,true,{\"c\":\"d\"}]");
-    assert!(matches!(&route.listen[1], ListenAddress::Unix(path) if path.to_str() == Some("run/a.sock")));
+    assert!(
+        matches!(&route.listen[1], ListenAddress::Unix(path) if path.to_str() == Some("run/a.sock"))
+    );
     assert_eq!((route.load_on, route.connection_use), (LoadOn::Connect, ConnectionUse::Hold));
     assert_eq!((route.max_in_flight, route.queue), (Some(3), 0));
     assert!(loaded.specs[1].route.is_none());
@@ -108,7 +113,10 @@ fn name_for_clients_means_one_thing() {
         "[gateway.selectors.fast]\ncomponents = [\"a\"]\n[gateway.selectors.b]\ncomponents = [\"a\"]\n\
         [components.a]\n{SERVER}\naliases = [\"b\", \"x\", \"fast\"]\n[components.b]\n{SERVER}\naliases = [\"x\"]\n"
     );
-    assert_eq!(codes(&text), ["1 gateway-name", "3 gateway-name", "7 gateway-name", "10 gateway-name"]);
+    assert_eq!(
+        codes(&text),
+        ["1 gateway-name", "3 gateway-name", "7 gateway-name", "10 gateway-name"]
+    );
     let text = format!("[components.a]\n{SERVER}\naliases = [\"a b\", \"\"]\n");
     assert_eq!(codes(&text), ["3 bad-name", "3 bad-name"]);
 }
@@ -119,12 +127,10 @@ fn names_in_tokens_and_selectors_must_exist() {
         "[gateway.tokens.t]\nfile = \"t\"\ncomponents = [\"voise\"]\n[gateway.selectors.s]\ncomponents = [\"nobody\"]\n\
         [gateway.selectors.e]\ncomponents = []\n[gateway.tokens.u]\n[components.voice]\n{SERVER}\n"
     );
-    assert_eq!(codes(&text), [
-        "3 unknown-component",
-        "5 unknown-component",
-        "6 bad-value",
-        "8 missing-key",
-    ]);
+    assert_eq!(
+        codes(&text),
+        ["3 unknown-component", "5 unknown-component", "6 bad-value", "8 missing-key",]
+    );
     assert!(problems(&text, None)[0].contains("did you mean \"voice\"?"));
 }
 
@@ -157,7 +163,11 @@ fn address_is_taken_once_and_open_to_others_only_by_leave() {
 #[test]
 fn values_that_cannot_be_meant_are_refused() {
     let check = |gateway: &str, want: &[&str]| {
-        assert_eq!(codes(&format!("[gateway]\n{gateway}\n[components.a]\n{SERVER}\n")), want, "{gateway}");
+        assert_eq!(
+            codes(&format!("[gateway]\n{gateway}\n[components.a]\n{SERVER}\n")),
+            want,
+            "{gateway}"
+        );
     };
     check("hosts = [\"http://a\"]", &["2 bad-value"]);
     check("base_domain = \"a:80\"", &["2 bad-value"]);
@@ -181,7 +191,9 @@ fn values_that_cannot_be_meant_are_refused() {
     component("strip_params = [\"\"]", "3 bad-value");
     component("learn_text = \"messages\"", "3 bad-value");
     component("max_in_flight = 0", "3 out-of-range");
-    let text = format!("[defaults]\nlisten = [\"127.0.0.1:1\"]\naliases = [\"x\"]\n[components.a]\n{SERVER}\n");
+    let text = format!(
+        "[defaults]\nlisten = [\"127.0.0.1:1\"]\naliases = [\"x\"]\n[components.a]\n{SERVER}\n"
+    );
     assert_eq!(codes(&text).len(), 2, "{:?}", problems(&text, None));
 }
 
@@ -189,8 +201,13 @@ fn values_that_cannot_be_meant_are_refused() {
 fn gateway_made_in_code_is_checked_by_the_same_rules() {
     let check = |spec: ComponentSpec, gateway: GatewaySpec| {
         let specs = vec![Arc::new(spec)];
-        let checked =
-            LoadedConfig::from_code(Config::default(), specs, vec![], Some(Arc::new(gateway)), None);
+        let checked = LoadedConfig::from_code(
+            Config::default(),
+            specs,
+            vec![],
+            Some(Arc::new(gateway)),
+            None,
+        );
         checked.err().map(|problems| problems.as_slice().iter().map(|p| p.code).collect::<Vec<_>>())
     };
     let spec = || ComponentSpec::process("a", &["server", "{port}"]).unwrap();

@@ -15,34 +15,32 @@ use super::text::texts;
 use super::{fill, mismatch};
 use crate::{ListenAddress, SelectorSpec, TokenSpec};
 
-pub(super) fn listen(
-    report: &mut Report<'_>,
-    name: &str,
-    node: &Node<'_>,
-) -> Vec<ListenAddress> {
+pub(super) fn listen(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Vec<ListenAddress> {
     let mut addresses = Vec::new();
-    texts(report, name, node, "a list of addresses", |report, item, text| {
-        match ListenAddress::parse(text) {
+    texts(
+        report,
+        name,
+        node,
+        "a list of addresses",
+        |report, item, text| match ListenAddress::parse(text) {
             Ok(address) => addresses.push(address),
             Err(why) => {
                 let message = format!("{} is not an address", quoted(&shorten(text)));
                 report.error("bad-value", &item.span, message, Some(why));
             }
-        }
-    });
+        },
+    );
     addresses
 }
 
 pub(super) fn ip_addresses(report: &mut Report<'_>, name: &str, node: &Node<'_>) -> Vec<IpAddr> {
     let mut addresses = Vec::new();
-    texts(report, name, node, "a list of IP addresses", |report, item, text| {
-        match text.parse() {
-            Ok(address) => addresses.push(address),
-            Err(_) => {
-                let message = format!("{} is not an IP address", quoted(&shorten(text)));
-                let help = Some("write one such as 192.168.1.7, without a port".to_owned());
-                report.error("bad-value", &item.span, message, help);
-            }
+    texts(report, name, node, "a list of IP addresses", |report, item, text| match text.parse() {
+        Ok(address) => addresses.push(address),
+        Err(_) => {
+            let message = format!("{} is not an IP address", quoted(&shorten(text)));
+            let help = Some("write one such as 192.168.1.7, without a port".to_owned());
+            report.error("bad-value", &item.span, message, help);
         }
     });
     addresses
@@ -68,7 +66,9 @@ pub(super) fn params(
             None => {
                 let message =
                     format!("{name}.{} has no form in JSON", quoted(&shorten(&member.key)));
-                let help = Some("JSON has texts, finite numbers, true, false, lists and tables".to_owned());
+                let help = Some(
+                    "JSON has texts, finite numbers, true, false, lists and tables".to_owned(),
+                );
                 report.error("bad-value", &member.node.span, message, help);
             }
         }

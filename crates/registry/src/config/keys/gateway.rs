@@ -106,7 +106,12 @@ pub(crate) const GATEWAY: &[Key<GatewaySpec>] = &[
         "header_time",
         "\"10s\"",
         "A request's head is read within this time.",
-        Kind::Duration(MS, LONGEST, |g: &GatewaySpec| Some(g.header_time), |g, v| g.header_time = v)
+        Kind::Duration(
+            MS,
+            LONGEST,
+            |g: &GatewaySpec| Some(g.header_time),
+            |g, v| g.header_time = v
+        )
     ),
     key!(
         "idle_time",
@@ -124,7 +129,12 @@ pub(crate) const GATEWAY: &[Key<GatewaySpec>] = &[
         "answer_time",
         "\"10min\"",
         "A component begins its answer within this time after it was sent the request, or the client is answered 504.",
-        Kind::Duration(MS, LONGEST, |g: &GatewaySpec| Some(g.answer_time), |g, v| g.answer_time = v)
+        Kind::Duration(
+            MS,
+            LONGEST,
+            |g: &GatewaySpec| Some(g.answer_time),
+            |g, v| g.answer_time = v
+        )
     ),
     key!(
         "ignore_paths",
