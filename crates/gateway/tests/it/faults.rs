@@ -22,14 +22,17 @@ async fn heads_that_two_readers_could_take_differently_are_refused() {
         ("host: localhost\r\n", 400),
         (&format!("x: {}\r\n", "y".repeat(64 << 10)), 431),
     ] {
-        let request = format!("POST /c/chat/x HTTP/1.1\r\nhost: localhost\r\n{fields}\r\nabc");
+        let request = format!(
+            "POST /c/chat/x HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{fields}\r\nabc"
+        );
         let answer = world.send(request).await;
         assert_eq!(status(&answer), want, "{fields:.40}: {answer}");
         assert!(answer.contains("\"error\""), "{answer}");
     }
     let long = format!("GET /c/chat/{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "x".repeat(9000));
     assert_eq!(status(&world.send(long).await), 414);
-    assert_eq!(status(&world.send("GET /c/chat/x HTTP/1.1\r\n\r\n").await), 421, "no host");
+    let none = "GET /c/chat/x HTTP/1.1\r\nconnection: close\r\n\r\n";
+    assert_eq!(status(&world.send(none).await), 421, "no host");
     assert_eq!(component.asked().len(), 0);
     world.end().await;
 }
