@@ -110,8 +110,8 @@ async fn until_interrupt(interrupts: &mut Interrupts, server: &Server, notify: &
     }
 }
 
-/// Takes the addresses of the gateway, if the configuration has one. What is wrong with the configuration itself is reported by
-/// the manager's start.
+/// Takes the addresses of the gateway, if the configuration has one. Problems of the configuration itself are reported by the
+/// manager's start.
 async fn claim_gateway(config: PathBuf) -> anyhow::Result<Option<Claimed>> {
     let folder = std::path::absolute(&config)?.parent().map(PathBuf::from).unwrap_or_default();
     let read = tokio::task::spawn_blocking(move || majordomo::read_config(&config, None)).await?;

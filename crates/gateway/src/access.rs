@@ -1,7 +1,7 @@
-//! Who may use the gateway: the host that a request is for, the page that it comes from, and the token that it shows.
+//! The right to use the gateway: the host that a request is for, the page that it comes from, and the token that it shows.
 //!
 //! Invariant: the checks do not depend on method and path. A web page can send requests to a local address and can give its own
-//! name that address; it cannot choose `Host` and `Origin` freely, so that these two are what is looked at.
+//! name that address; it cannot choose `Host` and `Origin` freely, so that these two are checked.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -28,7 +28,7 @@ struct Opens {
     components: Option<BTreeSet<ComponentId>>,
 }
 
-/// Who may use the gateway.
+/// The rules by which requests are let in.
 #[derive(Debug)]
 pub(crate) struct Access {
     tokens: Vec<Opens>,

@@ -1,4 +1,4 @@
-//! What an open connection means for the lease of its component: traffic is a use, or the connection is, or neither.
+//! The meaning of an open connection for the lease of its component: traffic is a use, or the connection is, or neither.
 //!
 //! Invariant: with `activity`, a connection that was idle for its time holds neither lease nor place; the traffic that takes them
 //! again either finds the component ready or ends the connection.
@@ -120,7 +120,7 @@ pub(crate) enum Farewell {
     /// The protocol is not known.
     #[default]
     None,
-    /// A WebSocket.
+    /// A close frame follows the last whole frame.
     WebSocket(crate::websocket::Frames),
     /// These bytes, of which so many are written.
     Writing(Vec<u8>, usize),

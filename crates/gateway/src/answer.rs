@@ -1,21 +1,16 @@
-//! Bodies on their way: answers to clients, and requests to components.
+//! Bodies of answers to clients.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 
-use crate::buffer::Taken;
-use crate::loading::Loading;
-use crate::proxy::Passed;
-
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BodyError {
-    /// The component's answer broke off; the client must not take what it has for the whole.
+    /// The component's answer broke off; the client must not take its beginning for all of it.
     #[error("the component's answer broke off: {0}")]
     Component(#[source] hyper::Error),
     /// The client's request broke off.
@@ -23,21 +18,19 @@ pub enum BodyError {
     Client(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The body of an answer.
+/// The body of an answer: bytes of the gateway's own, or a stream.
 pub struct Body(Kind);
 
 enum Kind {
     Full(Option<Bytes>),
-    Passed(Box<Passed>),
-    Loading(Box<Loading>),
+    Stream(UnsyncBoxBody<Bytes, BodyError>),
 }
 
 impl std::fmt::Debug for Body {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kind = match &self.0 {
             Kind::Full(_) => "full",
-            Kind::Passed(_) => "passed on",
-            Kind::Loading(_) => "loading",
+            Kind::Stream(_) => "stream",
         };
         f.debug_tuple("Body").field(&kind).finish()
     }
@@ -53,12 +46,11 @@ impl Body {
         Self(Kind::Full((!bytes.is_empty()).then_some(bytes)))
     }
 
-    pub(crate) fn passed(body: Passed) -> Self {
-        Self(Kind::Passed(Box::new(body)))
-    }
-
-    pub(crate) fn loading(body: Loading) -> Self {
-        Self(Kind::Loading(Box::new(body)))
+    pub(crate) fn stream<B>(body: B) -> Self
+    where
+        B: HttpBody<Data = Bytes, Error = BodyError> + Send + 'static,
+    {
+        Self(Kind::Stream(UnsyncBoxBody::new(body)))
     }
 }
 
@@ -72,88 +64,21 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.0 {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Passed(body) => Pin::new(&mut **body).poll_frame(cx),
-            Kind::Loading(body) => Pin::new(&mut **body).poll_frame(cx),
+            Kind::Stream(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Full(bytes) => bytes.is_none(),
-            Kind::Passed(body) => body.is_end_stream(),
-            Kind::Loading(_) => false,
+            Kind::Stream(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Kind::Passed(body) => body.size_hint(),
-            Kind::Loading(_) => SizeHint::default(),
+            Kind::Stream(body) => body.size_hint(),
         }
-    }
-}
-
-/// The body of a request on its way to a component: a part that is in memory, and the rest as it comes.
-pub(crate) struct Outgoing {
-    read: Bytes,
-    rest: Option<UnsyncBoxBody<Bytes, BodyError>>,
-    /// The room of the part in memory.
-    taken: Option<Arc<Taken>>,
-}
-
-impl Outgoing {
-    /// A body that is in memory, and may be sent again.
-    pub(crate) fn full(bytes: impl Into<Bytes>, taken: Option<Taken>) -> Self {
-        Self { read: bytes.into(), rest: None, taken: taken.map(Arc::new) }
-    }
-
-    /// A body that is passed on as it comes, after a part that was read already.
-    pub(crate) fn stream<B>(read: impl Into<Bytes>, taken: Option<Taken>, rest: B) -> Self
-    where
-        B: HttpBody<Data = Bytes, Error = BodyError> + Send + 'static,
-    {
-        let rest = (!rest.is_end_stream()).then(|| UnsyncBoxBody::new(rest));
-        Self { read: read.into(), rest, taken: taken.map(Arc::new) }
-    }
-
-    /// The same body for a second attempt; none when it is passed on as it comes.
-    pub(crate) fn again(&self) -> Option<Self> {
-        let taken = self.taken.clone();
-        self.rest.is_none().then(|| Self { read: self.read.clone(), rest: None, taken })
-    }
-}
-
-impl HttpBody for Outgoing {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
-        if !this.read.is_empty() {
-            this.taken = None;
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.read)))));
-        }
-        match &mut this.rest {
-            Some(rest) => Pin::new(rest).poll_frame(cx),
-            None => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.read.is_empty() && self.rest.as_ref().is_none_or(HttpBody::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let mut hint = self.rest.as_ref().map_or(SizeHint::with_exact(0), HttpBody::size_hint);
-        let read = self.read.len() as u64;
-        if let Some(upper) = hint.upper() {
-            hint.set_upper(upper.saturating_add(read));
-        }
-        hint.set_lower(hint.lower().saturating_add(read));
-        hint
     }
 }

@@ -5,9 +5,9 @@
 pub(crate) enum Api {
     /// OpenAI's, and those of llama.cpp's server, which has the same errors.
     OpenAi,
-    /// Anthropic's messages.
+    /// The messages of Anthropic and their errors.
     Anthropic,
-    /// Ollama's.
+    /// Ollama's, whose errors are texts.
     Ollama,
     /// A component's own.
     Other,

@@ -7,11 +7,12 @@ use http::header::CONTENT_TYPE;
 use hyper::body::{Body as HttpBody, Bytes};
 use majordomo::{GatewaySpec, RouteSpec};
 
-use crate::answer::{BodyError, Outgoing};
+use crate::answer::BodyError;
 use crate::api::Api;
 use crate::buffer::{Reading, Room, Taken};
 use crate::json::{self, Members};
 use crate::multipart::{Form, Found};
+use crate::outgoing::Outgoing;
 use crate::refused::Refused;
 
 /// A body that may have been read.
@@ -64,7 +65,7 @@ impl Kind {
             return Ok(Self::Form(form));
         }
         let kind = stated.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-        // curl sends JSON as a plain form unless it is told.
+        // curl sends JSON as a plain form unless the caller names a type.
         let is_json = kind == "application/json"
             || kind.ends_with("+json")
             || kind == "application/x-www-form-urlencoded";
@@ -107,7 +108,7 @@ where
                 let (model, streams) = match (Members::read(&bytes), purpose) {
                     (Ok(members), _) => (named(&members, api)?, members.is_true("stream")),
                     (Err(refused), Purpose::Find) => return Err(refused),
-                    // What is wrong with it is for the component to say.
+                    // The component says by itself why it is wrong.
                     (Err(_), Purpose::Change(_)) => (None, false),
                 };
                 Ok(Self::Json { bytes, taken, model, streams })

@@ -23,10 +23,10 @@ use crate::loading::{Loading, Making};
 use crate::member::Member;
 use crate::names::Target;
 use crate::page;
+use crate::peer::Peer;
 use crate::refused::Refused;
 use crate::route::{self, Asked, Claim, HEADER, Source, host_of};
 use crate::select;
-use crate::service::Peer;
 
 /// A stream is answered with comments when its component is not ready after this time: until then a refusal has its own status.
 const GRACE: Duration = Duration::from_millis(500);
@@ -41,7 +41,7 @@ pub(crate) struct Dispatch<'d> {
     pub(crate) api: Api,
 }
 
-/// What request line and headers say.
+/// The findings in request line and headers.
 struct Line<'d> {
     claimed: Option<Target<'d>>,
     target: PathAndQuery,
@@ -105,7 +105,7 @@ impl<'d> Dispatch<'d> {
             && self.table.spec.ignore_paths.iter().any(|path| path == line.target.path());
         let streams = content.streams() && matches!(self.api, Api::OpenAi | Api::Anthropic);
         let shows_page =
-            self.table.spec.waiting_page && page::is_wanted(&parts.method, &parts.headers);
+            self.table.spec.waiting_page && page::is_due(&parts.method, &parts.headers);
         let sent = content.sent(route, self.api)?;
         let exchange = self.exchange(&member, line, parts, sent);
         if is_unused {
@@ -158,7 +158,7 @@ impl<'d> Dispatch<'d> {
         target.map_err(|refused| self.listing(refused))?.ok_or_else(Refused::no_name)
     }
 
-    /// The component that a request goes to, if the client may use it.
+    /// The component that a request is sent to, if the client may use it.
     async fn member(&self, target: Target<'_>) -> Result<Arc<Member>, Refused> {
         let id = match target {
             Target::Component(id) => id.clone(),
@@ -220,7 +220,7 @@ impl<'d> Dispatch<'d> {
         exchange.run(held).await
     }
 
-    /// The page for a browser whose component is not ready. The load goes on without a request that waits for it. None when the
+    /// The page for a browser whose component is not ready. The load continues without a request that waits for it. None when the
     /// component became ready meanwhile.
     async fn waiting_page(&self, member: &Arc<Member>) -> Option<Response<Body>> {
         let warming = self.gateway.warm(member);

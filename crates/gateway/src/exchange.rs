@@ -10,12 +10,13 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
 use crate::activity::{Farewell, Tracker, splice};
-use crate::answer::{Body, Outgoing};
+use crate::answer::Body;
 use crate::figures::Counted;
 use crate::gateway::Gateway;
 use crate::headers::{self, Circumstances};
 use crate::hold::Held;
 use crate::member::Member;
+use crate::outgoing::Outgoing;
 use crate::proxy::{self, Passed};
 use crate::refused::Refused;
 use crate::websocket::Frames;
@@ -57,7 +58,7 @@ impl Exchange {
     /// # Errors
     /// A [`Refused`] with the reason.
     pub(crate) async fn run(mut self, held: Held) -> Result<Response<Body>, Refused> {
-        let upgrade = self.on_upgrade.as_ref().and(headers::wanted_upgrade(&self.parts.headers));
+        let upgrade = self.on_upgrade.as_ref().and(headers::upgrade_of(&self.parts.headers));
         headers::to_component(
             &mut self.parts.headers,
             &Circumstances {
@@ -86,14 +87,14 @@ impl Exchange {
         headers::to_client(answer.headers_mut(), self.prefix.as_deref(), protocol);
         *answer.version_mut() = Version::HTTP_11;
         if !is_changing {
-            return Ok(answer.map(Body::passed));
+            return Ok(answer.map(Body::stream));
         }
         match (self.on_upgrade, upgrade) {
             (Some(on_client), Some(protocol)) => {
                 Ok(change_protocol(self.gateway, on_client, answer, &protocol))
             }
             _ => {
-                let why = "it changed the protocol, which nobody asked for";
+                let why = "it changed the protocol, which the request did not ask for";
                 Err(Refused::component_failed(&self.member.id, why))
             }
         }

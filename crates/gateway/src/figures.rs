@@ -1,4 +1,4 @@
-//! What the gateway counts for each component, and its section of the status.
+//! Counts of each component, and the gateway's section of the status.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub(crate) struct Figures {
     busy: AtomicU64,
     /// Refused by the manager.
     refused: AtomicU64,
-    /// The component failed, or did not answer in time.
+    /// The component failed, or did not answer before its deadline.
     failed: AtomicU64,
     /// Connections that were upgraded or spliced.
     connections: AtomicU64,

@@ -1,7 +1,7 @@
 //! Requests with one component: how many at a time, and those that wait for a place.
 //!
 //! Knows no component and no request. Invariant: there are never more places out than the limit that was in force when each was
-//! given, and a place that is given back goes to the longest waiter that is still there.
+//! given, and a place that is given back is passed to the longest waiter that is still there.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use crate::lock::locked;
 pub(crate) enum NoPlace {
     /// Too many wait.
     QueueFull,
-    /// None became free in time.
+    /// None became free before the deadline.
     TooLate,
 }
 
@@ -113,7 +113,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(9);
 
     #[tokio::test(start_paused = true)]
-    async fn place_goes_to_the_longest_waiter_that_is_still_there() {
+    async fn place_is_passed_to_the_longest_waiter_that_is_still_there() {
         let flow = Arc::new(Flow::default());
         let enter = |flow: &Arc<Flow>| {
             let flow = Arc::clone(flow);

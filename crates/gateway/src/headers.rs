@@ -168,7 +168,7 @@ fn strip_hops(headers: &mut HeaderMap) {
 }
 
 /// The protocol that a request wants its connection changed to.
-pub(crate) fn wanted_upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+pub(crate) fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut connection = headers.get_all(CONNECTION).iter();
     let protocol = headers.get(UPGRADE)?;
     // HTTP/2 in clear is a protocol of one hop.
@@ -285,13 +285,13 @@ mod tests {
     #[test]
     fn upgrades_and_trailers_are_asked_for_again() {
         let headers = map(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
-        let upgrade = wanted_upgrade(&headers);
+        let upgrade = upgrade_of(&headers);
         assert_eq!(upgrade.as_ref().unwrap(), "websocket");
         let lines = sent(&[("te", "trailers")], &Circumstances { upgrade, ..now() });
         assert!(lines.contains(&"upgrade: websocket".to_owned()), "{lines:?}");
         assert!(lines.contains(&"te: trailers".to_owned()), "{lines:?}");
-        assert!(wanted_upgrade(&map(&[("upgrade", "websocket")])).is_none());
-        assert!(wanted_upgrade(&map(&[("connection", "upgrade"), ("upgrade", "h2c")])).is_none());
+        assert!(upgrade_of(&map(&[("upgrade", "websocket")])).is_none());
+        assert!(upgrade_of(&map(&[("connection", "upgrade"), ("upgrade", "h2c")])).is_none());
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl Gateway {
         Some(Held { lease, _place: place, member: Arc::clone(member), address })
     }
 
-    /// Loads a component for a client that comes again, and waits until the load has ended; none = it is ready. The load goes on
+    /// Loads a component for a client that comes again, and waits until the load has ended; none = it is ready. The load continues
     /// when the future is dropped.
     pub(crate) async fn warm(&self, member: &Arc<Member>) -> Option<Refused> {
         let mut warming = member.warming(|| {

@@ -62,7 +62,7 @@ impl Loading {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let stage = Stage::Making(making);
         let body = Self { stage, describing: None, ticks, gateway, member, api };
-        let mut response = Response::new(Body::loading(body));
+        let mut response = Response::new(Body::stream(body));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));

@@ -1,6 +1,6 @@
 //! The page that a browser shows while a component is loaded: its progress, and then the component itself.
 //!
-//! Plain HTML that loads itself again each second; no script, so that it works under any policy of the browser. The load goes on
+//! Plain HTML that loads itself again each second; no script, so that it works under any policy of the browser. The load continues
 //! while no request waits for it.
 
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER};
@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use crate::refused::{Refused, seconds};
 
 /// Whether a request is that of a person who opens a page.
-pub(crate) fn is_wanted(method: &Method, headers: &HeaderMap) -> bool {
+pub(crate) fn is_due(method: &Method, headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
     // Scripts of a page fetch HTML, too, and cannot show another page.
     let is_navigation = matches!(text("sec-fetch-mode"), "" | "navigate");
@@ -76,7 +76,7 @@ mod tests {
             if let Some(mode) = mode {
                 headers.insert("sec-fetch-mode", HeaderValue::from_static(mode));
             }
-            assert_eq!(is_wanted(&method, &headers), want, "{accept} {mode:?}");
+            assert_eq!(is_due(&method, &headers), want, "{accept} {mode:?}");
         };
         check(Method::GET, "text/html,*/*", Some("navigate"), true);
         check(Method::GET, "text/html", None, true);

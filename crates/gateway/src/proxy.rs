@@ -1,6 +1,6 @@
 //! A request to a component, and its answer back, both as streams.
 //!
-//! Invariant: an answer that breaks off at the component breaks off at the client; a client that leaves ends the request at the
+//! Invariant: an answer that breaks off at the component breaks off at the client; a client that disconnects ends the request at the
 //! component; lease and place are given back with the last byte of the answer, however it ends.
 
 use std::pin::Pin;
@@ -12,9 +12,10 @@ use http::{Method, Request, Response};
 use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::{Duration, Instant};
 
-use crate::answer::{BodyError, Outgoing};
+use crate::answer::BodyError;
 use crate::figures::{Counted, Figures};
 use crate::hold::Held;
+use crate::outgoing::Outgoing;
 use crate::refused::Refused;
 use crate::upstream::Lent;
 

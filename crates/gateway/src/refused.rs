@@ -116,12 +116,12 @@ impl Refused {
     }
 
     pub(crate) fn slow_head() -> Self {
-        let message = "the head of the request was not complete in time (gateway.header_time)";
+        let message = "the head of the request was not complete within gateway.header_time";
         Self::new(StatusCode::REQUEST_TIMEOUT, "head_timeout", message)
     }
 
     pub(crate) fn slow_body() -> Self {
-        let message = "the body did not come in time (gateway.stall_time)";
+        let message = "nothing of the body came within gateway.stall_time";
         Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", message)
     }
 
@@ -170,7 +170,7 @@ impl Refused {
         Self::new(StatusCode::BAD_GATEWAY, "component_failed", message)
     }
 
-    /// The component did not begin an answer in time.
+    /// The component did not begin an answer before its deadline.
     pub(crate) fn component_silent(id: &ComponentId, waited: Duration) -> Self {
         let message = format!(
             "component {id} did not begin an answer within {waited:?} (gateway.answer_time)"

@@ -113,7 +113,7 @@ impl<'r> Asked<'r> {
     }
 }
 
-/// What all claims mean; none when nothing is claimed.
+/// The meaning of all claims; none when nothing is claimed.
 ///
 /// # Errors
 /// A name that means nothing, and two that mean different things.
@@ -310,7 +310,7 @@ mod tests {
         let alias = claim(Source::Header, "org/chat:7b");
         assert_eq!(check(&[chat.clone(), alias]).ok(), Some(true));
         assert_eq!(check(&[chat.clone(), art]).unwrap_err().status(), 400);
-        assert_eq!(check(&[claim(Source::Host, "nobody"), chat]).unwrap_err().status(), 404);
+        assert_eq!(check(&[claim(Source::Host, "other"), chat]).unwrap_err().status(), 404);
     }
 
     #[test]

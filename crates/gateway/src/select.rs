@@ -4,7 +4,7 @@ use majordomo::{
     ByteSize, ComponentId, ComponentState, ComponentStatus, Select, SelectorSpec, Status,
 };
 
-/// The component that a request goes to, among those that `may` be used; none when there is none.
+/// The component that a request is sent to, among those that `may` be used; none when there is none.
 pub(crate) fn choose(
     selector: &SelectorSpec,
     status: &Status,

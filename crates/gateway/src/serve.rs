@@ -21,7 +21,7 @@ use crate::answer::{Body, BodyError};
 use crate::api::Api;
 use crate::error::{GatewayError, check_tokens};
 use crate::gateway::{Gateway, StatusSection};
-use crate::service::Peer;
+use crate::peer::Peer;
 use crate::strict::{Shared, Strict, Times};
 
 /// When the system gives no connection (too many open files), go on after this.

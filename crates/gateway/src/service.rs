@@ -4,7 +4,6 @@
 //! all checks have passed.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -28,10 +27,6 @@ use crate::page;
 use crate::refused::Refused;
 use crate::route::host_of;
 
-/// The address of a client, as an extension of its request. Without it `X-Forwarded-For` is left out.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
-
 /// An error of a body as any server has it.
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -54,7 +49,7 @@ where
     }
 }
 
-/// What the first checks found.
+/// The findings of the first checks.
 struct Admitted<'t> {
     host: String,
     /// The page of another host that the request comes from, where that is let in.
@@ -71,7 +66,7 @@ impl Gateway {
     {
         let table = self.table().await;
         let (parts, body) = request.into_parts();
-        let shows_page = page::is_wanted(&parts.method, &parts.headers);
+        let shows_page = page::is_due(&parts.method, &parts.headers);
         let mut api = Api::of(parts.uri.path());
         let (answered, page) = match self.admitted(&table, &parts) {
             Ok(Admitted { page, right: None, .. }) => (Ok(preflight(&parts)), page),

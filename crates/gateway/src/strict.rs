@@ -72,7 +72,7 @@ enum At {
     Refused,
 }
 
-/// What a wait is for.
+/// The subject of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
     Idle,
@@ -339,7 +339,7 @@ mod tests {
         stall: Duration::from_secs(9),
     };
 
-    /// What the parser sees of some bytes, and the status of the refusal.
+    /// The bytes that the parser sees of some bytes, and the status of the refusal.
     async fn seen(bytes: &[u8], step: usize) -> (Vec<u8>, Option<u16>) {
         let (mut client, server) = tokio::io::duplex(64 << 10);
         let shared = Arc::new(Shared::default());

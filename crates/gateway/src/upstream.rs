@@ -18,8 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 
-use crate::answer::Outgoing;
 use crate::lock::locked;
+use crate::outgoing::Outgoing;
 
 /// Node's server closes connections that were idle for 5 s; others wait longer.
 const KEPT_FOR: Duration = Duration::from_secs(4);

@@ -1,6 +1,6 @@
 //! A secret that clients show: how it may look, where it is read from, how it is compared.
 //!
-//! Invariant: a token is never printed, and the time of a comparison does not depend on how much of a guess is right.
+//! Invariant: a token is never printed, and the time of a comparison does not depend on how much of a text is right.
 
 use std::fmt;
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! Who may use the gateway: tokens, hosts, pages.
+//! The right to use the gateway: tokens, hosts, pages.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -58,7 +58,7 @@ async fn token_opens_its_components_and_is_not_passed_on() {
     assert_eq!(status(&ask("/c/draw/x", &bearer(PHONE)).await), 403);
     assert_eq!(two.loads(), 0);
     assert_eq!(status(&ask("/c/draw/x", &format!("x-api-key: {DESK}\r\n")).await), 200);
-    let unknown = ask("/c/nobody/x", &bearer(PHONE)).await;
+    let unknown = ask("/c/stranger/x", &bearer(PHONE)).await;
     assert!(unknown.contains("chat") && !unknown.contains("draw"), "{unknown}");
     world.end().await;
 }

@@ -47,7 +47,7 @@ impl Component {
                 shared.open.fetch_add(1, Ordering::SeqCst);
                 let (component, open) = (shared.clone(), Open(Arc::clone(&shared.open)));
                 tokio::spawn(async move {
-                    // A client that leaves ends the connection with an error.
+                    // A client that disconnects ends the connection with an error.
                     let _ = component.serve(stream).await;
                     drop(open);
                 });
@@ -127,9 +127,10 @@ impl Component {
                 "/endless" => {
                     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
                     stream.write_all(head.as_bytes()).await?;
+                    let mut ticks = tokio::time::interval(Duration::from_millis(2));
                     loop {
                         stream.write_all(b"9\r\ndata: 1\n\n\r\n").await?;
-                        tokio::time::sleep(Duration::from_millis(2)).await;
+                        ticks.tick().await;
                     }
                 }
                 "/events" | "/v1/chat/completions" | "/v1/messages" => {
@@ -178,7 +179,7 @@ impl Component {
     }
 }
 
-/// Sends everything back, until the client says `bye` or goes.
+/// Sends everything back, until the client says `bye` or disconnects.
 async fn echo(mut stream: TcpStream) -> std::io::Result<()> {
     let mut part = [0; 1024];
     loop {

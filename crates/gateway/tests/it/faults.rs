@@ -66,7 +66,7 @@ async fn component_that_fails_is_502_and_one_that_is_silent_504() {
         let answer = world.get(&format!("/c/chat{path}")).await;
         assert_eq!(status(&answer), want, "{path}: {answer:.300}");
     }
-    assert_eq!(status(&world.get("/c/chat/x").await), 200, "it goes on");
+    assert_eq!(status(&world.get("/c/chat/x").await), 200, "it continues");
     until("the silent one is closed", async || component.open() <= 1).await;
     assert_eq!(world.leases("chat").await, 0);
     world.end().await;
@@ -84,7 +84,7 @@ async fn answer_that_breaks_off_is_never_whole() {
 }
 
 #[tokio::test]
-async fn client_that_leaves_ends_its_request_and_its_lease() {
+async fn client_that_disconnects_ends_its_request_and_its_lease() {
     let (world, component) = chat(|_| {}).await;
     for path in ["/never", "/endless"] {
         let mut clients = Vec::new();
@@ -113,7 +113,10 @@ async fn component_that_is_unloaded_ends_its_requests_first() {
     until("the request is under way", async || world.leases("chat").await == 1).await;
     let manager = world.manager.clone();
     let unload = tokio::spawn(async move { manager.operator().unload("chat", true).await });
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    until("it waits for the request", async || {
+        world.state("chat").await == majordomo::ComponentState::Draining
+    })
+    .await;
     client.write_all(b"cd").await.unwrap();
     let mut answer = [0; 4096];
     let n = client.read(&mut answer).await.unwrap();

@@ -34,7 +34,7 @@ async fn lists_show_what_serves_something_and_load_nothing() {
     assert_eq!(json("/api/ps").await["models"].as_array().unwrap().len(), 0);
     assert!(json("/api/version").await["version"].is_string());
     assert_eq!(json("/health").await["status"], "ok");
-    assert_eq!(status(&world.get("/v1/models/nobody").await), 404);
+    assert_eq!(status(&world.get("/v1/models/stranger").await), 404);
     assert_eq!((one.loads(), two.loads(), three.loads()), (0, 0, 0));
     assert_eq!(status(&world.get("/c/hidden/x").await), 200);
     world.end().await;

@@ -3,7 +3,7 @@
 use majordomo::SelectorSpec;
 
 use crate::component::Component;
-use crate::support::{body, chat, status, world};
+use crate::support::{body, chat, status, until, world};
 
 #[tokio::test]
 async fn component_is_reached_by_path_host_header_query_and_body() {
@@ -47,9 +47,9 @@ async fn names_that_disagree_or_do_not_exist_are_refused_before_anything_is_load
         ("GET http://evil.example/c/chat/x", "", "", 400),
         ("GET /c/chat/../draw", "", "", 400),
         ("GET /c/chat/%2e%2e/draw", "", "", 400),
-        ("GET /c/nobody/x", "", "", 404),
-        ("GET /x", "host: nobody.localhost\r\n", "", 404),
-        ("POST /v1/x", "", "{\"model\":\"nobody\"}", 404),
+        ("GET /c/stranger/x", "", "", 404),
+        ("GET /x", "host: stranger.localhost\r\n", "", 404),
+        ("POST /v1/x", "", "{\"model\":\"stranger\"}", 404),
         ("POST /v1/x", "", "{}", 404),
         ("GET /nothing", "", "", 404),
         ("GET /x", "host: evil.example\r\n", "", 421),
@@ -91,7 +91,10 @@ async fn selector_takes_one_that_is_ready() {
     })
     .await;
     assert_eq!(status(&world.get("/c/small/x").await), 200);
-    tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+    until("the status shows it", async || {
+        world.state("small").await == majordomo::ComponentState::Ready
+    })
+    .await;
     assert_eq!(status(&world.post("/v1/x", "{\"model\":\"warm\"}").await), 200);
     assert_eq!((one.loads(), two.asked().len()), (0, 2));
     assert_eq!(status(&world.post("/v1/x", "{\"model\":\"first\"}").await), 200);

@@ -109,10 +109,8 @@ impl World {
         status.components.iter().find(|c| c.id.as_str() == name).unwrap().state
     }
 
-    /// The leases on a component.
+    /// The leases on a component, as a status of the last 50 ms has them.
     pub(crate) async fn leases(&self, name: &str) -> u32 {
-        // A status is at most 50 ms old.
-        tokio::time::sleep(Duration::from_millis(60)).await;
         let status = self.manager.status().await.unwrap();
         status.components.iter().find(|c| c.id.as_str() == name).unwrap().leases
     }
@@ -123,7 +121,7 @@ impl World {
     }
 }
 
-/// The status of an answer.
+/// The code in the first line of an answer; 0 without one.
 pub(crate) fn status(answer: &str) -> u16 {
     answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0)
 }
@@ -146,8 +144,9 @@ pub(crate) fn body(answer: &str) -> String {
 /// Waits until something holds.
 pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let wait = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(5));
         while !holds().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            looks.tick().await;
         }
     };
     assert!(tokio::time::timeout(DEADLINE, wait).await.is_ok(), "{what}");

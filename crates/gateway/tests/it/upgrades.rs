@@ -41,10 +41,10 @@ async fn idle_connection_gives_the_lease_back_and_traffic_takes_it_again() {
     let (world, component) = chat(with(ConnectionUse::Activity)).await;
     let mut client = open(&world).await;
     says(&mut client, b"GET / HTTP/1.1\r\n\r\n").await;
-    assert_eq!(world.leases("chat").await, 1);
+    until("it is leased", async || world.leases("chat").await == 1).await;
     until("it is idle", async || world.leases("chat").await == 0).await;
     says(&mut client, b"\x81\x02hi").await;
-    assert_eq!(world.leases("chat").await, 1);
+    until("it is leased again", async || world.leases("chat").await == 1).await;
     drop(client);
     until("the lease is back", async || world.leases("chat").await == 0).await;
     until("the component's side is closed", async || component.open() == 0).await;
@@ -55,15 +55,19 @@ async fn idle_connection_gives_the_lease_back_and_traffic_takes_it_again() {
 async fn open_connection_holds_or_is_ignored_by_the_rule() {
     let (world, _) = chat(with(ConnectionUse::Hold)).await;
     let client = open(&world).await;
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    let (other, _) = chat(with(ConnectionUse::Activity)).await;
+    let _idle = open(&other).await;
+    until("the other is leased", async || other.leases("chat").await == 1).await;
+    until("the other is idle", async || other.leases("chat").await == 0).await;
     assert_eq!(world.leases("chat").await, 1);
+    other.end().await;
     drop(client);
     until("the lease is back", async || world.leases("chat").await == 0).await;
     world.end().await;
     let (world, _) = chat(with(ConnectionUse::Ignore)).await;
     let mut client = open(&world).await;
     says(&mut client, b"hello").await;
-    assert_eq!(world.leases("chat").await, 0);
+    until("it is not leased", async || world.leases("chat").await == 0).await;
     world.end().await;
 }
 

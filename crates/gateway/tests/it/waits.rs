@@ -91,7 +91,7 @@ async fn failure_after_the_stream_began_is_an_event_of_the_api() {
 }
 
 #[tokio::test]
-async fn browser_sees_the_progress_and_the_load_goes_on_without_it() {
+async fn browser_sees_the_progress_and_the_load_continues_without_it() {
     let (world, component) = chat(|_| {}).await;
     component.shut();
     let fields = "accept: text/html,*/*\r\nsec-fetch-mode: navigate\r\n";
@@ -104,7 +104,7 @@ async fn browser_sees_the_progress_and_the_load_goes_on_without_it() {
     let answer = world.ask("GET /c/chat/page", fields, "").await;
     assert!(body(&answer).starts_with("GET /page "), "{answer}");
     assert_eq!(component.loads(), 1);
-    let answer = world.ask("GET /c/nobody/", fields, "").await;
+    let answer = world.ask("GET /c/stranger/", fields, "").await;
     assert!(status(&answer) == 404 && answer.contains("<h1>404</h1>"), "{answer}");
     world.end().await;
 }
@@ -150,7 +150,7 @@ async fn ignored_paths_load_nothing_and_pass_when_the_component_is_ready() {
     assert_eq!(status(&answer), 503, "{answer}");
     assert_eq!(component.loads(), 0);
     assert_eq!(status(&world.get("/c/chat/x").await), 200);
-    tokio::time::sleep(Duration::from_millis(60)).await;
+    until("the status shows it", async || world.state("chat").await == ComponentState::Ready).await;
     assert_eq!(status(&world.get("/c/chat/metrics").await), 200);
     world.end().await;
 }

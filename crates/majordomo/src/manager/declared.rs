@@ -1,4 +1,4 @@
-//! What a configuration declares, for parts that serve components to others.
+//! The declarations of a configuration, for parts that serve components to others.
 
 use std::sync::Arc;
 

@@ -107,7 +107,7 @@ fn is_host(host: &str) -> bool {
     host.split('.').all(is_label)
 }
 
-/// Scheme, host and port; no path. Pages without an origin send `null`, which is nobody's.
+/// Scheme, host and port; no path. Pages without an origin send `null`.
 fn is_origin(origin: &str) -> bool {
     let Some((scheme, rest)) = origin.split_once("://") else { return false };
     let is_scheme =

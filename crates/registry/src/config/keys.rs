@@ -72,7 +72,7 @@ pub(crate) enum Kind<T: Target + 'static> {
     Params(fn(&mut T, BTreeMap<String, String>)),
     /// Addresses of this machine: `IP:PORT`, or paths of Unix sockets.
     Listen(fn(&mut T, Vec<ListenAddress>)),
-    /// IP addresses.
+    /// IPv4 or IPv6 addresses, without ports.
     Addresses(fn(&mut T, Vec<IpAddr>)),
     /// Tables by name, with the keys of [`gateway::TOKEN`].
     Tokens(fn(&mut T, Vec<TokenSpec>)),

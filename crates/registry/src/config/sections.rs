@@ -243,7 +243,7 @@ fn component(
         // A wrong value was reported, and is not missing.
         draft.spec.asleep.get_or_insert_default();
     }
-    // What is stated as it is by default is not stated.
+    // A route with nothing but defaults is no route.
     draft.spec.route = draft.spec.route.take().filter(|route| **route != RouteSpec::default());
     breaches(report, member, rules::check_memory(&draft.spec, pools));
     if let Some(loader) = loader(report, member, &mut draft) {

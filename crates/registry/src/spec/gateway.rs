@@ -22,7 +22,7 @@ pub enum Select {
     Smallest,
 }
 
-/// A name for several components, of which each request goes to one.
+/// A name for several components, of which each request is sent to one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -51,7 +51,7 @@ pub enum LoadOn {
     /// The first byte of a client: a probe of the port loads nothing.
     #[default]
     Bytes,
-    /// The connection: for protocols in which the server speaks first.
+    /// The connection: for protocols in which the server sends the first bytes.
     Connect,
 }
 

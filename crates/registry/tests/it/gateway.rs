@@ -124,7 +124,7 @@ fn name_for_clients_means_one_thing() {
 #[test]
 fn names_in_tokens_and_selectors_must_exist() {
     let text = format!(
-        "[gateway.tokens.t]\nfile = \"t\"\ncomponents = [\"voise\"]\n[gateway.selectors.s]\ncomponents = [\"nobody\"]\n\
+        "[gateway.tokens.t]\nfile = \"t\"\ncomponents = [\"voise\"]\n[gateway.selectors.s]\ncomponents = [\"stranger\"]\n\
         [gateway.selectors.e]\ncomponents = []\n[gateway.tokens.u]\n[components.voice]\n{SERVER}\n"
     );
     assert_eq!(

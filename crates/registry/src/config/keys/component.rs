@@ -379,7 +379,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "load_on",
         "\"bytes\"",
-        "Gateway: what loads the component at `listen`: the first byte of a client, or its connection, for protocols in which the server speaks first.",
+        "Gateway: what loads the component at `listen`: the first byte of a client, or its connection, for protocols in which the server sends the first bytes.",
         Kind::Word(&["bytes", "connect"], |c, i| {
             c.spec.route_mut().load_on = [LoadOn::Bytes, LoadOn::Connect][i];
         })

@@ -29,7 +29,7 @@ impl Target for TokenDraft {
     type Spec = TokenSpec;
 }
 
-/// `[gateway]`.
+/// `[gateway]`; its tokens and selectors have rows of their own.
 pub(crate) const GATEWAY: &[Key<GatewaySpec>] = &[
     key!(
         "listen",
@@ -46,7 +46,7 @@ pub(crate) const GATEWAY: &[Key<GatewaySpec>] = &[
     key!(
         "selectors",
         "",
-        "Tables by name: names for several components, of which each request goes to one; see below.",
+        "Tables by name: names for several components, of which each request is sent to one; see below.",
         Kind::Selectors(|g, v| g.selectors = v)
     ),
     key!(
