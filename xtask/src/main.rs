@@ -16,6 +16,7 @@ mod lab;
 mod leak;
 mod package;
 mod project;
+mod python;
 mod stages;
 mod tidy;
 

@@ -10,7 +10,7 @@ use xshell::{Cmd, Shell, cmd};
 
 use crate::child::{self, Closing};
 use crate::project::{Package, Project};
-use crate::{assistant, bounds, callgrind, coreml, cross, lab, leak, package, tidy};
+use crate::{assistant, bounds, callgrind, coreml, cross, lab, leak, package, python, tidy};
 
 struct Stage {
     name: &'static str,
@@ -79,6 +79,12 @@ const STAGES: &[Stage] = &[
         about: "Core ML files have the kernels' answers, and coremltools accepts them; skipped where it cannot be had",
         subject: Some(("crates/lab/", "core_ml::Args")),
         run: core_ml_files,
+    },
+    Stage {
+        name: "python",
+        about: "the Python package against the program, and its types; skipped without Python 3.11, types without mypy",
+        subject: None,
+        run: python_package,
     },
     Stage {
         name: "simulated",
@@ -345,6 +351,10 @@ fn cross_builds(context: &Context<'_>) -> Result<Closing> {
 
 fn core_ml_files(context: &Context<'_>) -> Result<Closing> {
     coreml::run(context.project)
+}
+
+fn python_package(context: &Context<'_>) -> Result<Closing> {
+    python::run(context.project)
 }
 
 fn simulated(context: &Context<'_>) -> Result<Closing> {
