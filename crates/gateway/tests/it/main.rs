@@ -4,6 +4,7 @@
 mod access;
 mod bodies;
 mod component;
+mod fairness;
 mod faults;
 mod lists;
 mod mounted;
