@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import pickle
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import unittest
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -288,7 +290,7 @@ class Live(unittest.TestCase):
                 with self.assertRaises(TimeoutError):
                     async with asyncio.timeout(0.5):
                         await client.acquire("slow-timeout")
-                self.assertEqual(client._session.pool._taken, set())
+                self.assertEqual(len(client._session.pool._taken), 0)
 
         n_before = self.n_abandoned()
         asyncio.run(asyncio.wait_for(cancel(), 60))
@@ -330,6 +332,31 @@ class Live(unittest.TestCase):
             child.kill()
         eventually(lambda: "killed" not in [one["tag"] for one in self.client.leases()["leases"]], "given back")
 
+    def test_dropped_lease_ends(self) -> None:
+        lease = self.client.acquire("notes", tag="dropped")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            del lease
+            gc.collect()
+        eventually(lambda: "dropped" not in [one["tag"] for one in self.client.leases()["leases"]], "given back")
+
+    def test_cancelled_wait_for_an_event_loses_none(self) -> None:
+        async def follow() -> list[object]:
+            numbers: list[object] = []
+            async with AsyncClient(self.served.socket) as client, client.events(start=0) as events:
+                while len(numbers) < 3:
+                    try:
+                        numbers.append((await asyncio.wait_for(anext(events), 0.001)).get("seq"))
+                    except TimeoutError:
+                        pass
+            return numbers
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            self.client.load("notes")
+            self.assertEqual(asyncio.run(follow()), [0, 1, 2])
+            gc.collect()
+
     def test_forked_child_keeps_its_parents_lease(self) -> None:
         with self.client.acquire("notes") as lease:
             child = os.fork()
@@ -353,7 +380,7 @@ class Live(unittest.TestCase):
 
         with ThreadPoolExecutor(8) as threads:
             self.assertEqual(len(list(threads.map(use, range(80)))), 80)
-        self.assertEqual(self.client._session.pool._taken, set())
+        self.assertEqual(len(self.client._session.pool._taken), 0)
 
     def test_event_loops_and_threads_share_a_client(self) -> None:
         client = AsyncClient(self.served.socket)
@@ -368,7 +395,7 @@ class Live(unittest.TestCase):
         with ThreadPoolExecutor(4) as threads:
             answers = list(threads.map(lambda n: asyncio.run(use(n)), range(8)))
         self.assertEqual(sum(map(len, answers)), 80)
-        self.assertEqual(client._session.pool._taken, set())
+        self.assertEqual(len(client._session.pool._taken), 0)
         asyncio.run(client.aclose())
 
 

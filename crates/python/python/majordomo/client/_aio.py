@@ -327,4 +327,25 @@ class AsyncClient:
             exchange.feed(await self._receive(connection))
 
     async def _receive(self, connection: Connection) -> bytes:
-        return await asyncio.get_running_loop().sock_recv(connection.sock, PART)
+        sock = connection.sock
+        while True:
+            try:
+                return sock.recv(PART)
+            except BlockingIOError:
+                await _readable(sock.fileno())
+
+
+async def _readable(descriptor: int) -> None:
+    """Waits until there are bytes. Unlike with ``sock_recv``, a cancelled wait loses none."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_reader(descriptor, wake)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(descriptor)

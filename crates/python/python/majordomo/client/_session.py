@@ -32,7 +32,7 @@ _PROBLEM = "application/problem+json"
 class Connection:
     """A connected socket. Each use sets its timeout, since threads and event loops may take turns."""
 
-    __slots__ = ("is_reused", "sock")
+    __slots__ = ("__weakref__", "is_reused", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -102,7 +102,8 @@ class Pool:
         self.pid = os.getpid()
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
-        self._taken: set[Connection] = set()
+        # Weak: a lease or a stream that is dropped without being closed ends.
+        self._taken: weakref.WeakSet[Connection] = weakref.WeakSet()
         if _pools is None:
             _pools = weakref.WeakSet()
             os.register_at_fork(after_in_child=_after_fork)
@@ -115,7 +116,8 @@ class Pool:
         self._lock = threading.Lock()
         for connection in [*self._idle, *self._taken]:
             connection.sock.close()
-        self._idle, self._taken, self.pid = [], set(), os.getpid()
+        self._idle, self.pid = [], os.getpid()
+        self._taken.clear()
 
     def idle(self) -> Connection | None:
         """An idle connection that is still open, if there is one."""
