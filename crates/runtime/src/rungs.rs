@@ -72,7 +72,7 @@ impl Rungs {
                     Rung::Gone => Err("an unload is no park".to_owned()),
                 }
             };
-            in_time(step, &urgency, within).await.unwrap_or_else(|| Err(late(within, "")))
+            end_within(step, &urgency, within).await.unwrap_or_else(|| Err(late(within, "")))
         }
     }
 
@@ -97,7 +97,7 @@ impl Rungs {
                 until_healthy(&subject, &mut why).await;
                 Ok(report)
             };
-            let ended = in_time(step, &urgency, within).await;
+            let ended = end_within(step, &urgency, within).await;
             ended.unwrap_or_else(|| Err(late(within, &why)))
         }
     }
@@ -105,7 +105,7 @@ impl Rungs {
 
 /// Runs a step to its end; none when its time is over before. On a busy processor one in the background makes no headway, so
 /// that it becomes urgent when half of its time is over.
-async fn in_time<T>(
+async fn end_within<T>(
     step: impl Future<Output = T>,
     urgency: &Urgency,
     within: Duration,
@@ -154,7 +154,7 @@ mod tests {
                 sleep(Duration::from_secs(seconds)).await;
                 urgency.run(nice)
             };
-            assert_eq!(in_time(step, &urgency, within).await, want, "{seconds} s");
+            assert_eq!(end_within(step, &urgency, within).await, want, "{seconds} s");
         }
     }
 }
