@@ -41,7 +41,6 @@ mod release;
 mod second_pass;
 mod swap;
 mod trial;
-mod urgency;
 mod working_set;
 
 pub use clock::Stop;
@@ -54,5 +53,4 @@ pub use pager::{Means, Pager};
 pub use process::Process;
 pub use swap::{Swap, SwapDevice, SwapKind};
 pub use trial::try_paging;
-pub use urgency::Urgency;
 pub use working_set::WorkingSet;

@@ -124,10 +124,7 @@ impl Pager {
         let pieces = Mutex::new(pieces.into_iter());
         let reader = Reader { pager: self, process, placement, limit, pieces: &pieces };
         let parts: Vec<_> = std::thread::scope(|scope| {
-            let start = |_| {
-                std::thread::Builder::new()
-                    .spawn_scoped(scope, || self.urgency.run(|| reader.read()))
-            };
+            let start = |_| std::thread::Builder::new().spawn_scoped(scope, || reader.read());
             // Where no more threads can be made, there are fewer.
             let others: Vec<_> = (1..n_readers).map_while(|n| start(n).ok()).collect();
             let own = reader.read();

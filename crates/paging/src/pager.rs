@@ -16,7 +16,6 @@ use crate::pagemap::{Page, PageMap};
 use crate::process::Process;
 use crate::reclaim::swap_room;
 use crate::swap::Swap;
-use crate::urgency::Urgency;
 use crate::working_set::WorkingSet;
 
 /// How programs are paged out and in on this machine.
@@ -69,25 +68,17 @@ pub struct Pager {
     pub(crate) root: PathBuf,
     pub(crate) means: Means,
     stop: Stop,
-    pub(crate) urgency: Urgency,
 }
 
 impl Pager {
     pub(crate) fn new(root: &Path, means: Means) -> Self {
-        Self { root: root.to_owned(), means, stop: Stop::default(), urgency: Urgency::default() }
+        Self { root: root.to_owned(), means, stop: Stop::default() }
     }
 
     /// The same, whose calls end when `stop` ends them.
     #[must_use]
     pub fn ended_by(mut self, stop: Stop) -> Self {
         self.stop = stop;
-        self
-    }
-
-    /// The same, whose threads run with this urgency; the caller's own one does so within [`Urgency::run`].
-    #[must_use]
-    pub fn with_urgency(mut self, urgency: Urgency) -> Self {
-        self.urgency = urgency;
         self
     }
 

@@ -14,8 +14,7 @@ use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentKey, Rung, WallSeconds};
 use majordomo_engine::{Engine, Offers, ParkReport, WakeReport};
-use majordomo_paging::Urgency;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::polling::Pauses;
 use asleep::Asleep;
@@ -60,7 +59,6 @@ impl Rungs {
         &self,
         subject: Subject,
         to: Rung,
-        urgency: Urgency,
         within: Duration,
     ) -> impl Future<Output = Result<ParkReport, String>> + Send + use<> {
         let paged = self.paged.clone();
@@ -68,11 +66,11 @@ impl Rungs {
             let step = async {
                 match to {
                     Rung::Asleep => asleep::park(&subject).await,
-                    Rung::Paged => paged.park(&subject, urgency.clone(), within).await,
+                    Rung::Paged => paged.park(&subject, within).await,
                     Rung::Gone => Err("an unload is no park".to_owned()),
                 }
             };
-            end_within(step, &urgency, within).await.unwrap_or_else(|| Err(late(within, "")))
+            timeout(within, step).await.unwrap_or_else(|_| Err(late(within, "")))
         }
     }
 
@@ -82,7 +80,6 @@ impl Rungs {
         subject: Subject,
         from: Rung,
         is_awaited: bool,
-        urgency: Urgency,
         within: Duration,
     ) -> impl Future<Output = Result<WakeReport, String>> + Send + use<> {
         let paged = self.paged.clone();
@@ -91,35 +88,15 @@ impl Rungs {
             let step = async {
                 let report = match from {
                     Rung::Asleep => asleep::wake(&subject).await,
-                    Rung::Paged => paged.wake(&subject, is_awaited, urgency.clone(), within).await,
+                    Rung::Paged => paged.wake(&subject, is_awaited, within).await,
                     Rung::Gone => Err("nothing is left to be woken".to_owned()),
                 }?;
                 until_healthy(&subject, &mut why).await;
                 Ok(report)
             };
-            let ended = end_within(step, &urgency, within).await;
-            ended.unwrap_or_else(|| Err(late(within, &why)))
+            timeout(within, step).await.unwrap_or_else(|_| Err(late(within, &why)))
         }
     }
-}
-
-/// Runs a step to its end; none when its time is over before. On a busy processor one in the background makes no headway, so
-/// that it becomes urgent when half of its time is over.
-async fn end_within<T>(
-    step: impl Future<Output = T>,
-    urgency: &Urgency,
-    within: Duration,
-) -> Option<T> {
-    let step = timeout(within, step);
-    tokio::pin!(step);
-    let ended = tokio::select! {
-        ended = &mut step => ended,
-        () = sleep(within / 2) => {
-            urgency.hasten();
-            step.await
-        }
-    };
-    ended.ok()
 }
 
 fn late(within: Duration, why: &str) -> String {
@@ -133,28 +110,5 @@ async fn until_healthy(subject: &Subject, why: &mut String) {
     while let Err(error) = subject.probe().await {
         *why = error;
         pauses.pause().await;
-    }
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use rustix::process::getpriority_process;
-
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn step_in_the_background_is_urgent_when_half_of_its_time_is_over() {
-        let nice = || getpriority_process(None).ok();
-        let within = Duration::from_secs(10);
-        // Where this process may not raise priorities, nothing is slowed down.
-        let (usual, slowed) = (nice(), Urgency::background().run(nice));
-        for (seconds, want) in [(4, Some(slowed)), (6, Some(usual)), (11, None)] {
-            let urgency = Urgency::background();
-            let step = async {
-                sleep(Duration::from_secs(seconds)).await;
-                urgency.run(nice)
-            };
-            assert_eq!(end_within(step, &urgency, within).await, want, "{seconds} s");
-        }
     }
 }

@@ -351,7 +351,6 @@ impl Shell {
                     deadline: demand.deadline,
                     partial: demand.partial,
                 });
-                self.hasten_steps();
             } else if let Some(hint) = self.lanes.next_hint() {
                 self.feed(hint);
             } else {

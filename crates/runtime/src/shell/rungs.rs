@@ -6,13 +6,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use majordomo_core::{ComponentKey, IncarnationId, Rung, StepId};
+use majordomo_core::{ComponentKey, IncarnationId, OpId, Rung, StepId};
 use majordomo_engine::{Input, Offers};
-use majordomo_paging::Urgency;
 use majordomo_registry::ComponentSpec;
 
 use super::Shell;
-use super::ladder::{OnLadder, Step};
+use super::ladder::OnLadder;
 use super::load::within;
 use crate::message::Control;
 use crate::rungs::paged::Paged;
@@ -83,14 +82,8 @@ impl Shell {
         deadline: Duration,
     ) {
         let Some(subject) = self.subject(id) else { return };
-        // Any demand may wait for the memory that it frees.
-        let urgency = urgency(!self.waiters.is_empty());
-        let work = self.rungs.park(subject, to, urgency.clone(), within(deadline));
-        self.begin_step(id, (Step::Park, to), urgency, work, move |result| Input::Parked {
-            id,
-            step,
-            result,
-        });
+        let work = self.rungs.park(subject, to, within(deadline));
+        self.begin_step(id.op, to, work, move |result| Input::Parked { id, step, result });
     }
 
     pub(super) fn start_wake(
@@ -102,13 +95,8 @@ impl Shell {
     ) {
         let Some(subject) = self.subject(id) else { return };
         let is_awaited = self.engine.scheduler().entry(id.key).is_required();
-        let urgency = urgency(is_awaited);
-        let work = self.rungs.wake(subject, from, is_awaited, urgency.clone(), within(deadline));
-        self.begin_step(id, (Step::Wake, from), urgency, work, move |result| Input::Woken {
-            id,
-            step,
-            result,
-        });
+        let work = self.rungs.wake(subject, from, is_awaited, within(deadline));
+        self.begin_step(id.op, from, work, move |result| Input::Woken { id, step, result });
     }
 
     /// A component that is there, for a step.
@@ -126,9 +114,8 @@ impl Shell {
 
     fn begin_step<R: Send + 'static>(
         &mut self,
-        id: IncarnationId,
-        (step, rung): (Step, Rung),
-        urgency: Urgency,
+        op: OpId,
+        rung: Rung,
         work: impl Future<Output = Result<R, String>> + Send + 'static,
         report: impl FnOnce(Result<R, String>) -> Input + Send + 'static,
     ) {
@@ -137,16 +124,7 @@ impl Shell {
             let result = work.await;
             control.send(Control::Engine(Box::new(report(result))));
         });
-        let on_ladder = OnLadder::moving(id.key, rung, step, task.abort_handle(), urgency);
-        self.ladder.insert(id.op, on_ladder);
-    }
-
-    /// A demand that waits hastens the steps that it may wait for.
-    pub(super) fn hasten_steps(&self) {
-        if !self.waiters.is_empty() {
-            let is_required = |key| self.engine.scheduler().entry(key).is_required();
-            self.ladder.values().for_each(|on_ladder| on_ladder.hasten(is_required));
-        }
+        self.ladder.insert(op, OnLadder::moving(rung, task.abort_handle()));
     }
 
     /// Records a report before the engine gets it.
@@ -172,8 +150,4 @@ impl Shell {
         let component = self.engine.catalog().id(id.key);
         tracing::warn!(%component, error, "a component was not {step}; it is unloaded");
     }
-}
-
-fn urgency(is_awaited: bool) -> Urgency {
-    if is_awaited { Urgency::default() } else { Urgency::background() }
 }

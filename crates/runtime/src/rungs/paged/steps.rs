@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use majordomo_core::{ByteSize, ComponentKey};
 use majordomo_engine::Need;
-use majordomo_paging::{Completed, Left, PagedOut, Pager, PagingError, Process, Stop, Urgency};
+use majordomo_paging::{Completed, Left, PagedOut, Pager, PagingError, Process, Stop};
 
 use super::refusals::Refused;
 use super::{Paged, ParkReport, Subject, WakeReport};
@@ -31,13 +31,12 @@ impl Paged {
     pub(crate) async fn park(
         &self,
         subject: &Subject,
-        urgency: Urgency,
         within: Duration,
     ) -> Result<ParkReport, String> {
         let (process, pager) = (self.process(subject)?, self.pager_or_reason()?);
         let (uses, own_pool, paged) = (subject.uses, subject.own_pool, self.clone());
         let (apart, key): (Need, _) = (subject.apart.iter().copied().collect(), subject.key);
-        blocking(urgency, move |stop| {
+        blocking(move |stop| {
             let pager = pager.ended_by(stop);
             let members = open_members(&process);
             if members.is_empty() {
@@ -83,13 +82,12 @@ impl Paged {
         &self,
         subject: &Subject,
         is_awaited: bool,
-        urgency: Urgency,
         within: Duration,
     ) -> Result<WakeReport, String> {
         let (process, pager) = (self.process(subject)?, self.pager_or_reason()?);
         let paged = self.clone();
-        blocking(urgency.clone(), move |stop| {
-            let pager = pager.ended_by(stop).with_urgency(urgency);
+        blocking(move |stop| {
+            let pager = pager.ended_by(stop);
             let _step = process.stepping().begin();
             let members = open_members(&process);
             if !paged.machine().swap.reads_first(is_awaited) {
@@ -144,13 +142,12 @@ impl Paged {
 
 /// Runs the work of a step on a thread that may block. Dropping the future ends its calls of the pager.
 async fn blocking<T: Send + 'static>(
-    urgency: Urgency,
     work: impl FnOnce(Stop) -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     let ends = EndOnDrop(Stop::default());
     let stop = ends.0.clone();
     // It fails only when the runtime shuts down.
-    let done = tokio::task::spawn_blocking(move || urgency.run(|| work(stop))).await;
+    let done = tokio::task::spawn_blocking(move || work(stop)).await;
     done.unwrap_or_else(|lost| Err(lost.to_string()))
 }
 
@@ -253,7 +250,7 @@ mod tests {
     async fn step_that_is_dropped_ends_its_thread() {
         let (begun, has_begun) = tokio::sync::oneshot::channel();
         let (ended, has_ended) = tokio::sync::oneshot::channel();
-        let step = tokio::spawn(blocking(Urgency::default(), move |stop| {
+        let step = tokio::spawn(blocking(move |stop| {
             let _ = begun.send(());
             while !stop.is_ended() {
                 std::thread::yield_now();
