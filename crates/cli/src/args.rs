@@ -1,5 +1,6 @@
 //! The arguments of the program.
 
+mod import;
 mod intents;
 mod model;
 mod remote;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use majordomo::{environment_variable, quoted};
 
+pub(crate) use import::*;
 pub(crate) use intents::*;
 pub(crate) use model::*;
 pub(crate) use remote::*;
@@ -122,6 +124,8 @@ pub(crate) enum Command {
         /// The folder; created if it does not exist
         dir: PathBuf,
     },
+    /// Translate the configuration of another program
+    Import(ImportArgs),
     /// Compare memory budgets and eviction policies on recorded use
     Replay(crate::replay::ReplayArgs),
     /// Measure what components hold when they are parked, and how long they take to be ready again

@@ -11,6 +11,7 @@ mod demo;
 mod docs;
 mod exit;
 mod figure;
+mod import;
 mod intents;
 mod lines;
 mod log;
@@ -166,6 +167,7 @@ async fn dispatch(args: Args) -> anyhow::Result<ExitCode> {
         }
         Command::Man { dir } => docs::man(&dir).map(|()| ExitCode::SUCCESS),
         Command::BenchRungs(a) => bench_rungs::run(a, args.json).await,
+        Command::Import(a) => import::run(&a, args.json),
         Command::Replay(a) => replay::run(&a, args.json),
         Command::Schema => {
             print::json_text(&majordomo::schema());

@@ -12,6 +12,7 @@ mod eventually;
 mod files;
 mod footprint;
 mod guides;
+mod import;
 mod intents;
 mod model;
 mod output;
