@@ -115,8 +115,12 @@ async fn until_interrupt(interrupts: &mut Interrupts, server: &Server, notify: &
 async fn claim_gateway(config: PathBuf) -> anyhow::Result<Option<Claimed>> {
     let folder = std::path::absolute(&config)?.parent().map(PathBuf::from).unwrap_or_default();
     let read = tokio::task::spawn_blocking(move || majordomo::read_config(&config, None)).await?;
-    match read.ok().and_then(|loaded| loaded.gateway) {
-        Some(spec) => Ok(Some(majordomo_gateway::claim(&spec, &folder).await?)),
+    let Ok(loaded) = read else { return Ok(None) };
+    match loaded.gateway {
+        Some(spec) => {
+            let claimed = majordomo_gateway::claim(&spec, &folder).await?;
+            Ok(Some(claimed.with_components(&loaded.specs).await?))
+        }
         None => Ok(None),
     }
 }

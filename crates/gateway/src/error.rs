@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use majordomo::GatewaySpec;
+use majordomo::{ComponentId, GatewaySpec};
 use majordomo_http::{Token, TokenError};
 
 /// Why there is no gateway.
@@ -15,6 +15,16 @@ pub enum GatewayError {
     Listen {
         /// The address as configured.
         address: SocketAddr,
+        /// The reason and the way out.
+        why: String,
+    },
+    /// An address of a component's own (`listen`) cannot be listened at.
+    #[error("component \"{component}\" cannot listen at {address}: {why}")]
+    ComponentListen {
+        /// The component's name.
+        component: ComponentId,
+        /// The address as configured.
+        address: String,
         /// The reason and the way out.
         why: String,
     },

@@ -1,19 +1,18 @@
 //! The gateway's own listeners: where clients connect, how many may, and how it ends.
 
+use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use majordomo::{GatewaySpec, ListenAddress, Manager};
+use majordomo::{ComponentSpec, GatewaySpec, ListenAddress, Manager};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower_service::Service;
 
@@ -21,18 +20,17 @@ use crate::answer::{Body, BodyError};
 use crate::api::Api;
 use crate::error::{GatewayError, check_tokens};
 use crate::gateway::{Gateway, StatusSection};
+use crate::listener::{self, Bound};
 use crate::peer::Peer;
+use crate::places::{ACCEPT_PAUSE, Place, Places};
 use crate::strict::{Shared, Strict, Times};
-
-/// When the system gives no connection (too many open files), go on after this.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// The part of the open files that connections may have: one in so many, since each may have another one to its component.
-const SHARE: u64 = 3;
 
 /// Addresses that are held before there is a manager: clients that connect meanwhile wait.
 #[derive(Debug)]
 pub struct Claimed {
     listeners: Vec<TcpListener>,
+    /// Addresses of components.
+    bound: Vec<Bound>,
     folder: PathBuf,
 }
 
@@ -61,7 +59,7 @@ pub async fn claim(spec: &GatewaySpec, folder: &Path) -> Result<Claimed, Gateway
             _ => failed(error.to_string()),
         })?);
     }
-    Ok(Claimed { listeners, folder: folder.to_path_buf() })
+    Ok(Claimed { listeners, bound: Vec::new(), folder: folder.to_path_buf() })
 }
 
 /// A running gateway with its listeners. Dropping it leaves it running; end it with [`Self::close`].
@@ -73,6 +71,19 @@ pub struct Running {
 }
 
 impl Claimed {
+    /// Takes the addresses that are the components' own (`listen`), too. Components that are added by a reload take theirs then.
+    ///
+    /// # Errors
+    /// [`GatewayError::ComponentListen`] with the component and the address; nothing listens then.
+    pub async fn with_components<S: Borrow<ComponentSpec> + Sync>(
+        mut self,
+        specs: &[S],
+    ) -> Result<Self, GatewayError> {
+        let specs = specs.iter().map(Borrow::borrow);
+        self.bound = listener::bind(specs, &self.folder).await?;
+        Ok(self)
+    }
+
     /// Serves the components of a manager, by the gateway of its configuration, until [`Running::close`].
     ///
     /// # Errors
@@ -82,13 +93,15 @@ impl Claimed {
         manager: Manager,
         section: &StatusSection,
     ) -> Result<Running, GatewayError> {
-        let gateway = Gateway::new(manager, self.folder).await?;
+        let gateway = Gateway::new(manager, self.folder.clone()).await?;
         section.show(&gateway);
         let addresses = self.listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
-        let (open, _) = watch::channel(0);
-        let open = Arc::new(open);
-        let accept = |listener| tokio::spawn(accept(gateway.clone(), listener, Arc::clone(&open)));
-        let tasks = self.listeners.into_iter().map(accept).collect();
+        let places = Arc::new(Places::default());
+        let accept =
+            |listener| tokio::spawn(accept(gateway.clone(), listener, Arc::clone(&places)));
+        let mut tasks: Vec<_> = self.listeners.into_iter().map(accept).collect();
+        let own = listener::run(gateway.clone(), self.bound, self.folder, Arc::clone(&places));
+        tasks.push(tokio::spawn(own));
         Ok(Running { gateway, addresses, tasks })
     }
 }
@@ -120,32 +133,13 @@ impl Drop for Running {
     }
 }
 
-/// The connections that may be open now.
-fn capacity(max: usize) -> usize {
-    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let share = files.map_or(usize::MAX, |n| usize::try_from(n / SHARE).unwrap_or(usize::MAX));
-    max.min(share).max(1)
-}
-
-/// A connection's place; free again when it is dropped.
-struct Place(Arc<watch::Sender<usize>>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.send_modify(|open| *open -= 1);
-    }
-}
-
 /// Takes connections until the gateway closes.
-async fn accept(gateway: Gateway, listener: TcpListener, open: Arc<watch::Sender<usize>>) {
+async fn accept(gateway: Gateway, listener: TcpListener, places: Arc<Places>) {
     let closed = gateway.closed();
     tokio::pin!(closed);
-    let mut changed = open.subscribe();
     loop {
-        let max = capacity(gateway.last_table().spec.max_connections);
         let next = async {
-            // The sender lives as long as the listeners.
-            drop(changed.wait_for(|open| *open < max).await);
+            places.free(&gateway).await;
             listener.accept().await
         };
         let accepted = tokio::select! {
@@ -154,8 +148,7 @@ async fn accept(gateway: Gateway, listener: TcpListener, open: Arc<watch::Sender
         };
         match accepted {
             Ok((stream, peer)) => {
-                open.send_modify(|open| *open += 1);
-                let place = Place(Arc::clone(&open));
+                let place = places.take();
                 drop(stream.set_nodelay(true));
                 tokio::spawn(connection(gateway.clone(), stream, peer, place));
             }

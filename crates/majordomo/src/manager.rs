@@ -55,7 +55,7 @@ struct Inner {
     host: Host,
     intents: IntentService,
     config: ArcSwap<Config>,
-    declared: ArcSwap<Declared>,
+    declared: tokio::sync::watch::Sender<Arc<Declared>>,
     /// Locked while the configuration changes: each change builds on the catalog before it.
     origin: tokio::sync::Mutex<Origin>,
     state_dir: PathBuf,
@@ -95,7 +95,7 @@ impl Manager {
                 host,
                 intents,
                 config: ArcSwap::from_pointee(config),
-                declared: ArcSwap::from_pointee(declared),
+                declared: tokio::sync::watch::Sender::new(Arc::new(declared)),
                 origin: tokio::sync::Mutex::new(origin),
                 state_dir,
                 store,
@@ -167,7 +167,15 @@ impl Manager {
     /// The components and the gateway of the configuration in force: the same value until the next change.
     #[must_use]
     pub fn declared(&self) -> Arc<Declared> {
-        self.inner.declared.load_full()
+        Arc::clone(&self.inner.declared.borrow())
+    }
+
+    /// Waits until another configuration than `known` is in force. Cancel safe.
+    pub async fn declared_after(&self, known: &Arc<Declared>) -> Arc<Declared> {
+        let mut changes = self.inner.declared.subscribe();
+        let changed = changes.wait_for(|declared| !Arc::ptr_eq(declared, known)).await;
+        // The sender lives as long as this manager.
+        changed.map_or_else(|_| self.declared(), |declared| Arc::clone(&declared))
     }
 
     /// The wall clock at a moment, as seconds since 1970; right to a second while the wall clock is not set.

@@ -6,6 +6,7 @@ mod bodies;
 mod component;
 mod fairness;
 mod faults;
+mod listeners;
 mod lists;
 mod mounted;
 mod routes;

@@ -43,7 +43,7 @@ pub(crate) async fn world_in(
     let mut config = Config::default();
     config.memory.estimate_margin = 1.0;
     config.deadlines.demand = DEADLINE;
-    let claimed = claim(&spec, folder).await.unwrap();
+    let claimed = claim(&spec, folder).await.unwrap().with_components(&specs).await.unwrap();
     let section = StatusSection::default();
     let rows = section.clone();
     let builder = Manager::builder()

@@ -73,7 +73,7 @@ impl Manager {
         }
         self.inner.intents.configure(matchers, settings).await.ok_or(ReloadError::ShuttingDown)?;
         self.inner.config.store(Arc::clone(&reloaded.after));
-        self.inner.declared.store(Arc::new(declared));
+        self.inner.declared.send_replace(Arc::new(declared));
         (origin.read, origin.code) = (read, code);
         Ok(reloaded)
     }
