@@ -1,7 +1,6 @@
 //! Questions of the shell about memory: the answers are the engine's, so that the shell reads no states.
 
 use majordomo_core::{ByteSize, ComponentState, IncarnationId};
-use majordomo_registry::LoaderSpec;
 
 use crate::Engine;
 
@@ -18,7 +17,7 @@ impl Engine {
     pub fn booked_in_process(&self, id: IncarnationId) -> Option<ByteSize> {
         let scheduler = self.scheduler();
         let spec = scheduler.is_current(id).then(|| scheduler.entry(id.key).spec()).flatten()?;
-        matches!(spec.loader, LoaderSpec::Builtin { .. }).then(|| self.budget().booked_for(id.key))
+        spec.loader.is_in_process().then(|| self.budget().booked_for(id.key))
     }
 
     /// Bytes booked for loads and unloads under way, whose footprints cannot be measured.

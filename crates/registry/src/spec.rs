@@ -126,6 +126,12 @@ impl LoaderSpec {
         }
     }
 
+    /// Whether its components are inside this process and have the hooks of one: memory that is booked here, health checks.
+    #[must_use]
+    pub const fn is_in_process(&self) -> bool {
+        matches!(self, Self::Builtin { .. } | Self::CoreMl(_))
+    }
+
     /// The word for the kind of loader.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
@@ -227,10 +233,10 @@ pub struct ComponentSpec {
     pub load_deadline: Option<Duration>,
     /// The stop ends within this time; without a value, the manager's deadline applies.
     pub stop_deadline: Option<Duration>,
-    /// Time between health checks of a ready builtin; without a value there are none. A process has a [`ProbeSpec`]
+    /// Time between health checks of a ready component inside this process; without a value there are none. A process has a [`ProbeSpec`]
     /// instead.
     pub health_every: Option<Duration>,
-    /// The rule for failed health checks of a builtin. A process has it in its [`ProbeSpec`].
+    /// The rule for failed health checks of a component inside this process. A process has it in its [`ProbeSpec`].
     pub health: ProbeRule,
     /// The action after a failure or an end of a ready component.
     pub restart: RestartPolicy,

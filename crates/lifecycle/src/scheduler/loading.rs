@@ -240,9 +240,9 @@ impl Scheduler {
     #[must_use]
     pub fn probe_period(&self, key: ComponentKey) -> Option<Duration> {
         let spec = self.entry(key).spec()?;
-        match &spec.loader {
-            majordomo_registry::LoaderSpec::Builtin { .. } => spec.health_every,
-            _ => spec.probe().map(|probe| probe.every),
+        match spec.loader.is_in_process() {
+            true => spec.health_every,
+            false => spec.probe().map(|probe| probe.every),
         }
     }
 

@@ -18,7 +18,7 @@ use super::sections::{Declared, DeclaredGateway, Draft};
 use super::source::{Report, Source, whole_file};
 use super::{LoadedConfig, check};
 use crate::problem::{BUILDER, Problem, Problems, Severity, sort};
-use crate::{ComponentSpec, GatewaySpec, LoaderSpec, PoolSpec, rules};
+use crate::{ComponentSpec, GatewaySpec, PoolSpec, rules};
 
 impl LoadedConfig {
     /// Checks settings, pools and components that were made in code as [`read_config`](crate::read_config) checks those of
@@ -171,7 +171,7 @@ fn check_component(found: &mut Found, spec: &ComponentSpec, pools: Option<&[Pool
         let message = format!("{path}.{}: {}", breach.place, breach.message);
         found.error(breach.code, message, breach.help, None);
     }
-    if spec.health_every.is_some() && !matches!(spec.loader, LoaderSpec::Builtin { .. }) {
+    if spec.health_every.is_some() && !spec.loader.is_in_process() {
         let kind = spec.loader.kind();
         let message = format!(
             "{path}.health_every: health_every belongs to loader = \"builtin\", not to \"{kind}\""

@@ -13,7 +13,7 @@ use majordomo_core::quoted;
 
 use self::overlay::{QUOTE, REMOVE_LINE, inner_removals, is_removal, overlay, without_removals};
 use super::fill::{component_id, fill, suggest};
-use super::keys::component::{COMPONENT, ComponentDraft, LOADER_KEYS, LOADERS};
+use super::keys::component::{COMPONENT, ComponentDraft, LOADER_KEYS, LOADERS, is_shared};
 use super::node::{Member, Node, Value};
 use super::source::{Report, shorten};
 use crate::problem::Severity;
@@ -210,7 +210,9 @@ fn kind_of(tables: &[&Node<'_>]) -> Option<&'static str> {
 fn applicable<'n>(defaults: &Node<'n>, kind: Option<&str>) -> Vec<Member<'n>> {
     let is_foreign = |key: &str| {
         let is_of = |(other, keys): &(&str, &[&str])| Some(*other) != kind && keys.contains(&key);
-        kind.is_some() && (key == "loader" || LOADER_KEYS.iter().any(is_of))
+        kind.is_some_and(|kind| {
+            key == "loader" || (LOADER_KEYS.iter().any(is_of) && !is_shared(key, kind))
+        })
     };
     let is_refused = |key: &str| NO_DEFAULTS.iter().any(|(name, _)| *name == key);
     // Nothing lies below the defaults that they could remove.

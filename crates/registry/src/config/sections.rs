@@ -11,7 +11,7 @@ use majordomo_core::{ComponentId, Config, quoted};
 
 use super::fill::{component_id, fill, mismatch, suggest};
 use super::inherit::{Keys, Layers};
-use super::keys::component::{COMPONENT, ComponentDraft, LOADER_KEYS};
+use super::keys::component::{COMPONENT, ComponentDraft, LOADER_KEYS, is_shared};
 use super::keys::gateway::GATEWAY;
 use super::keys::legacy::{LEGACY, LEGACY_ENTRY, LegacyDraft, LegacyEntry};
 use super::keys::pool::POOL;
@@ -271,7 +271,8 @@ fn loader(
         return None;
     };
     for (other, keys) in LOADER_KEYS.iter().filter(|(other, _)| *other != kind) {
-        for stray in keys.iter().filter_map(|k| member.node.get(k)) {
+        let foreign = keys.iter().filter(|key| !is_shared(key, kind));
+        for stray in foreign.filter_map(|k| member.node.get(k)) {
             let message =
                 format!("{} belongs to loader = \"{other}\", not to \"{kind}\"", stray.key);
             let help = Some("remove it, or change the loader".to_owned());

@@ -132,6 +132,14 @@ fn loader_follows_from_its_keys() {
             "4:1 foreign-key factory belongs to loader = \"builtin\", not to \"coreml\" | remove it, or change the loader",
         ],
     );
+    // Inside this process both have health checks; a program has a probe.
+    check(&with("model = \"eyes.mlmodelc\"\nhealth_every = \"5s\"\nhealth_failures = 2"), &[]);
+    check(
+        &with("command = [\"x\"]\nhealth_every = \"5s\""),
+        &[
+            "3:1 foreign-key health_every belongs to loader = \"builtin\", not to \"process\" | remove it, or change the loader",
+        ],
+    );
     check(
         &with("loader = \"builtin\"\ncommand = [\"x\"]\nmodule = \"m\""),
         &[

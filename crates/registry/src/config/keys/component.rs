@@ -52,6 +52,12 @@ pub(crate) const LOADER_KEYS: [(&str, &[&str]); 5] = [
     ("builtin", &["factory", "health_every", "health_failures", "health_while_leased"]),
 ];
 
+/// Whether a kind of loader has a key that stands in [`LOADER_KEYS`] for another: components inside this process have health
+/// checks of one kind.
+pub(crate) fn is_shared(key: &str, kind: &str) -> bool {
+    kind == "coreml" && key.starts_with("health_")
+}
+
 /// The content of `[components.NAME]`.
 #[derive(Debug)]
 pub(crate) struct ComponentDraft {
@@ -447,7 +453,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "health_every",
         "",
-        "`builtin`: time between health checks while the component is ready; without it there are none.",
+        "`builtin`, `coreml`: time between health checks while the component is ready; without it there are none.",
         Kind::Duration(
             MS,
             LONGEST,
@@ -458,7 +464,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "health_failures",
         "",
-        "`builtin`: this many failed health checks in a row take the component out of service; without it, 3.",
+        "`builtin`, `coreml`: this many failed health checks in a row take the component out of service; without it, 3.",
         Kind::Count(
             1,
             MAX_FAILURES,
@@ -471,7 +477,7 @@ pub(crate) const COMPONENT: &[Key<ComponentDraft>] = &[
     key!(
         "health_while_leased",
         "",
-        "`builtin`: the action on failed health checks while clients hold leases; without it, `report`; see `while_leased` of `probe`.",
+        "`builtin`, `coreml`: the action on failed health checks while clients hold leases; without it, `report`; see `while_leased` of `probe`.",
         Kind::Word(WHILE_LEASED, |c, i| c.spec.health.while_leased = while_leased(i))
     ),
     key!(
