@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use majordomo_coreml::{BUCKETS, ExportSettings, Exported, Format, Maker, Precision, Stamp};
+use majordomo_coreml::{Maker, Precision, export_batches};
 use majordomo_predictor::{Backend, BackendError, DenseWeights};
 
 /// The name of the only back end: half precision on processor and Neural Engine.
@@ -26,19 +26,12 @@ impl Maker for CoreMlRs {
         vec![NAME.to_owned()]
     }
 
+    fn settings(&self, _name: &str) -> String {
+        "16 bits, processor and Neural Engine, coreml-rs 0.5.4".to_owned()
+    }
+
     fn prepare(&self, weights: &DenseWeights, folder: &Path) -> Result<(), BackendError> {
-        let labels = (1..weights.n_outputs())
-            .map(|i| majordomo_core::ComponentId::new(&format!("output-{i}")))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(failed)?;
-        let stamp = Stamp::new(weights, &labels);
-        for batch in BUCKETS {
-            let precision = Precision::Half;
-            let settings = ExportSettings { format: Format::MlPackage, precision, batch };
-            let exported = Exported::new(weights, &stamp, settings).map_err(failed)?;
-            exported.write(&package(folder, batch), true).map_err(failed)?;
-        }
-        Ok(())
+        export_batches(weights, Precision::Half, |rows| package(folder, rows))
     }
 
     fn make(

@@ -9,6 +9,8 @@ pub(crate) mod check;
 pub(crate) mod child;
 pub(crate) mod choice;
 pub(crate) mod measure;
+pub(crate) mod run;
+pub(crate) mod spawn;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -99,8 +101,9 @@ pub enum Rejection {
 pub struct Measured {
     /// The name of the back end.
     pub name: String,
-    /// Largest difference of a probability from the kernels'.
-    pub difference: f32,
+    /// Largest difference of a probability from the kernels'; none where it was not checked with the current weights, since
+    /// another is faster.
+    pub difference: Option<f32>,
     /// By bucket; a bucket that the back end does not serve is missing.
     pub timings: Vec<Timing>,
     /// Operations of the model by the device that runs them, where the platform reports it.
@@ -121,8 +124,15 @@ pub trait Maker: Send + Sync {
     /// The names of the back ends besides the kernels, in the order of preference among equals.
     fn names(&self) -> Vec<String>;
 
-    /// Writes what [`make`](Self::make) needs into `folder`, such as a model's file. May be slow; called off every hot
-    /// path, once for each set of weights.
+    /// The facts besides its name that the times of a back end depend on: precision, devices, the version of a library. A change makes
+    /// kept times invalid.
+    fn settings(&self, name: &str) -> String {
+        let _ = name;
+        String::new()
+    }
+
+    /// Writes what [`make`](Self::make) needs into `folder`, such as a model's file: the same files for the same weights. May be
+    /// slow; called off every hot path, once for each set of weights that another back end than the kernels may answer.
     ///
     /// # Errors
     /// When the files cannot be written; no back end of these weights is made then.

@@ -11,6 +11,8 @@ pub(crate) type Slot = usize;
 /// A constant of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Constant {
+    /// It stands in the file in 16 bits.
+    pub(crate) is_half: bool,
     pub(crate) rows: usize,
     pub(crate) columns: usize,
     pub(crate) values: Vec<f32>,

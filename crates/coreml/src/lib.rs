@@ -30,6 +30,8 @@
 //! ```
 #![deny(unsafe_op_in_unsafe_fn)]
 
+mod arrays;
+mod batches;
 mod calibration;
 mod export;
 mod graph;
@@ -46,9 +48,12 @@ mod stamp;
 mod tensor;
 mod wire;
 
+pub use arrays::{ModelInput, Tensor, TensorData};
+pub use batches::{FixedBatches, FixedModel, export_batches};
 pub use calibration::cache::{Calibration, CalibrationKey, machine};
-pub use calibration::child::{CHILD_ARG, ChildCommand, child_main};
+pub use calibration::child::child_main;
 pub use calibration::measure::{RealTime, Stopwatch};
+pub use calibration::spawn::{CHILD_ARG, ChildCommand, Children, PlainChildren, is_child};
 pub use calibration::{BUCKETS, Candidate, Maker, Measured, Plan, Rejection, Timing, bucket_of};
 pub use export::{ExportError, Exported};
 pub use layout::{ExportSettings, Format, INPUT, MAX_BATCH, MAX_FILE, OUTPUT, Precision};
@@ -59,4 +64,4 @@ pub use runtime::{open_model, platform_maker};
 pub use selected::Selected;
 pub use service::{CalibrationStore, NoStore, Part, PartReport, Service, ServiceConfig, Then};
 pub use stamp::Stamp;
-pub use tensor::{ComputeUnits, OpenModel, Tensor, TensorModel, TensorThread};
+pub use tensor::{ComputeUnits, OpenModel, TensorModel, TensorThread};

@@ -1,21 +1,21 @@
-//! A back end on a thread of its own: queue, batching, time-outs, swapping of models.
+//! A back end on a thread of its own: queue, batching, time-outs.
 //!
 //! Frameworks such as Core ML give objects that may not leave their thread, and calls that may never return. This half of
-//! the runtime is the same on every platform. Owns the thread and the queue; does not know what a [`Session`] does.
-//! Invariants: a caller waits no longer than its time-out; a session is replaced only by one that was made; after a panic
-//! or [`MAX_TIME_OUTS`] time-outs in a row nothing is asked any more.
+//! the runtime is the same on every platform. Owns the thread and the queue; does not know what a [`Session`] does. Another
+//! model has another back end, which takes its place in [`Selected`](crate::Selected). Invariants: a caller waits no longer
+//! than its time-out; after a panic or [`MAX_TIME_OUTS`] time-outs in a row nothing is asked any more.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{
     Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel,
 };
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use majordomo_predictor::{Backend, BackendError, Capabilities, WeightsId};
 
-/// Time-outs in a row after which the thread counts as hung.
+/// Time-outs in a row after which the thread counts as hung. Callers that wait at the same time have one time-out together.
 pub const MAX_TIME_OUTS: u32 = 3;
 
 /// A loaded model on the thread that made it.
@@ -60,18 +60,14 @@ impl Default for QueueLimits {
     }
 }
 
-enum Work {
-    Infer {
-        /// Rows for another model are refused.
-        weights: WeightsId,
-        rows: usize,
-        inputs: Vec<f32>,
-        reply: Sender<Result<Vec<f32>, BackendError>>,
-    },
-    Open(Opening, Sender<Result<(), BackendError>>),
+/// A batch that waits.
+struct Work {
+    rows: usize,
+    inputs: Vec<f32>,
+    reply: Sender<Result<Vec<f32>, BackendError>>,
 }
 
-/// The sizes of the session in use, read without asking its thread.
+/// The sizes of the session, read without asking its thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Sizes {
     weights: WeightsId,
@@ -82,38 +78,28 @@ struct Sizes {
 
 #[derive(Debug, Default)]
 struct Shared {
-    sizes: Mutex<Option<Sizes>>,
     /// Why nothing is asked any more.
     ended: OnceLock<String>,
     /// Time-outs since the last answer. A statistic that decides when to give up: `Relaxed` suffices.
     n_time_outs: AtomicU32,
-    /// Calls of the session, for tests and figures.
-    n_calls: AtomicUsize,
-    /// Pieces of work that were sent and not taken.
-    n_waiting: AtomicUsize,
 }
 
-impl Shared {
-    fn sizes(&self) -> Option<Sizes> {
-        *self.sizes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A back end whose sessions live on one thread.
+/// A back end whose session lives on one thread.
 #[derive(Debug)]
 pub struct QueuedBackend {
     name: String,
     bits: u8,
     limits: QueueLimits,
+    sizes: Sizes,
     to: SyncSender<Work>,
     shared: Arc<Shared>,
 }
 
 impl QueuedBackend {
-    /// Starts the thread and opens the first session on it.
+    /// Starts the thread and opens the session on it.
     ///
     /// # Errors
-    /// When there is no thread, and those of the opening.
+    /// When there is no thread, and those of the opening; [`BackendError::TimedOut`] when it took longer than the limit.
     pub fn start(
         name: &str,
         bits: u8,
@@ -123,65 +109,61 @@ impl QueuedBackend {
         let (to, inbox) = sync_channel(limits.waiting.max(1));
         let shared = Arc::new(Shared::default());
         let own = Arc::clone(&shared);
+        let (reply, opened) = channel();
         std::thread::Builder::new()
             .name("majordomo-coreml".into())
-            .spawn(move || serve(&inbox, &own))
+            .spawn(move || serve(opening, &reply, &inbox, &own))
             .map_err(|error| BackendError::Failed(format!("no thread: {error}")))?;
-        let out = Self { name: name.to_owned(), bits, limits, to, shared };
-        out.swap(opening)?;
-        Ok(out)
-    }
-
-    /// Opens another session; the one in use answers until it is open, and stays where the opening fails.
-    ///
-    /// # Errors
-    /// Those of the opening; [`BackendError::TimedOut`].
-    pub fn swap(&self, opening: Opening) -> Result<(), BackendError> {
-        let (reply, answer) = channel();
-        self.send(Work::Open(opening, reply))?;
-        self.wait(&answer, self.limits.opening)?
-    }
-
-    /// Calls of sessions so far: fewer than batches where these were joined.
-    #[must_use]
-    pub fn n_calls(&self) -> usize {
-        self.shared.n_calls.load(Ordering::Relaxed)
+        let sizes = opened.recv_timeout(limits.opening).map_err(|error| match error {
+            RecvTimeoutError::Timeout => BackendError::TimedOut(limits.opening),
+            RecvTimeoutError::Disconnected => ended(&shared),
+        })??;
+        Ok(Self { name: name.to_owned(), bits, limits, sizes, to, shared })
     }
 
     fn send(&self, work: Work) -> Result<(), BackendError> {
         if let Some(why) = self.shared.ended.get() {
             return Err(BackendError::Ended(why.clone()));
         }
-        self.shared.n_waiting.fetch_add(1, Ordering::Relaxed);
-        self.to.try_send(work).map_err(|error| {
-            self.shared.n_waiting.fetch_sub(1, Ordering::Relaxed);
-            match error {
-                TrySendError::Full(_) => BackendError::Busy(self.limits.waiting.max(1)),
-                TrySendError::Disconnected(_) => self.ended(),
-            }
+        self.to.try_send(work).map_err(|error| match error {
+            TrySendError::Full(_) => BackendError::Busy(self.limits.waiting.max(1)),
+            TrySendError::Disconnected(_) => ended(&self.shared),
         })
     }
 
-    fn wait<T>(&self, answer: &Receiver<T>, time: Duration) -> Result<T, BackendError> {
+    /// Waits for the answer of a batch, which was sent after `n_before` time-outs in a row.
+    fn wait(
+        &self,
+        answer: &Receiver<Result<Vec<f32>, BackendError>>,
+        n_before: u32,
+    ) -> Result<Vec<f32>, BackendError> {
+        let (shared, time) = (&self.shared, self.limits.time_out);
         match answer.recv_timeout(time) {
             Ok(answer) => {
-                self.shared.n_time_outs.store(0, Ordering::Relaxed);
-                Ok(answer)
+                shared.n_time_outs.store(0, Ordering::Relaxed);
+                answer
             }
             Err(RecvTimeoutError::Timeout) => {
-                if self.shared.n_time_outs.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_TIME_OUTS {
-                    let _ = self.shared.ended.set(format!("{MAX_TIME_OUTS} time-outs in a row"));
+                // Another caller that waited beside this one has counted it.
+                let counted = shared.n_time_outs.compare_exchange(
+                    n_before,
+                    n_before + 1,
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                );
+                if counted.is_ok() && n_before + 1 >= MAX_TIME_OUTS {
+                    let _ = shared.ended.set(format!("{MAX_TIME_OUTS} time-outs in a row"));
                 }
                 Err(BackendError::TimedOut(time))
             }
-            Err(RecvTimeoutError::Disconnected) => Err(self.ended()),
+            Err(RecvTimeoutError::Disconnected) => Err(ended(shared)),
         }
     }
+}
 
-    fn ended(&self) -> BackendError {
-        let why = self.shared.ended.get().cloned();
-        BackendError::Ended(why.unwrap_or_else(|| "its thread has ended".to_owned()))
-    }
+fn ended(shared: &Shared) -> BackendError {
+    let why = shared.ended.get().cloned();
+    BackendError::Ended(why.unwrap_or_else(|| "its thread has ended".to_owned()))
 }
 
 impl Backend for QueuedBackend {
@@ -190,18 +172,16 @@ impl Backend for QueuedBackend {
     }
 
     fn weights_id(&self) -> WeightsId {
-        self.shared.sizes().map(|sizes| sizes.weights).unwrap_or_default()
+        self.sizes.weights
     }
 
     fn capabilities(&self) -> Capabilities {
-        let max_rows = self.shared.sizes().map_or(1, |sizes| sizes.max_rows.max(1));
-        Capabilities { max_rows, bits: self.bits }
+        Capabilities { max_rows: self.sizes.max_rows, bits: self.bits }
     }
 
     fn infer_batch(&self, units: &[f32], rows: usize, out: &mut [f32]) -> Result<(), BackendError> {
-        let sizes = self.shared.sizes().ok_or_else(|| self.ended())?;
-        if rows.checked_mul(sizes.n_inputs) != Some(units.len())
-            || rows.checked_mul(sizes.n_outputs) != Some(out.len())
+        if rows.checked_mul(self.sizes.n_inputs) != Some(units.len())
+            || rows.checked_mul(self.sizes.n_outputs) != Some(out.len())
         {
             return Err(BackendError::Shape { rows, n_units: units.len(), n_scores: out.len() });
         }
@@ -209,99 +189,84 @@ impl Backend for QueuedBackend {
             return Ok(());
         }
         let (reply, answer) = channel();
-        let inputs = units.to_vec();
-        self.send(Work::Infer { weights: sizes.weights, rows, inputs, reply })?;
-        out.copy_from_slice(&self.wait(&answer, self.limits.time_out)??);
+        let n_time_outs = self.shared.n_time_outs.load(Ordering::Relaxed);
+        self.send(Work { rows, inputs: units.to_vec(), reply })?;
+        out.copy_from_slice(&self.wait(&answer, n_time_outs)?);
         Ok(())
     }
 }
 
 type Waiting = (usize, Sender<Result<Vec<f32>, BackendError>>);
 
-/// The thread: takes work until every sender is gone.
-fn serve(inbox: &Receiver<Work>, shared: &Shared) {
-    let mut session: Option<Box<dyn Session>> = None;
-    let mut next = None;
-    loop {
-        let taken = |work| {
-            shared.n_waiting.fetch_sub(1, Ordering::Relaxed);
-            work
+/// The thread: opens the session, then takes work until every sender is gone.
+fn serve(
+    opening: Opening,
+    opened: &Sender<Result<Sizes, BackendError>>,
+    inbox: &Receiver<Work>,
+    shared: &Shared,
+) {
+    let served = catch_unwind(AssertUnwindSafe(|| {
+        let mut session = match opening() {
+            Ok(session) => session,
+            Err(error) => {
+                let _ = opened.send(Err(error));
+                return;
+            }
         };
-        let Some(work) = next.take().or_else(|| inbox.recv().ok().map(taken)) else { return };
-        let result = catch_unwind(AssertUnwindSafe(|| match work {
-            Work::Open(opening, reply) => {
-                let _ =
-                    reply.send(opening().map(|opened| use_session(&mut session, opened, shared)));
-            }
-            Work::Infer { weights, rows, inputs, reply } => {
-                let Some(session) = session.as_deref_mut() else {
-                    let _ = reply.send(Err(BackendError::Ended("no model is open".to_owned())));
-                    return;
-                };
-                if session.weights_id() != weights {
-                    let _ = reply.send(Err(replaced()));
-                    return;
-                }
-                let (mut all, mut waiting) = (inputs, vec![(rows, reply)]);
-                let mut n_rows = rows;
-                // Batches that wait already are answered by the same call.
-                while n_rows < session.max_rows() {
-                    match inbox.try_recv().map(taken) {
-                        Ok(Work::Infer { weights: of, rows, inputs, reply })
-                            if of == weights && n_rows + rows <= session.max_rows() =>
-                        {
-                            all.extend_from_slice(&inputs);
-                            waiting.push((rows, reply));
-                            n_rows += rows;
-                        }
-                        Ok(other) => {
-                            next = Some(other);
-                            break;
-                        }
-                        Err(_) => break,
-                    }
-                }
-                answer(session, n_rows, &all, waiting, shared);
-            }
-        }));
-        if let Err(panic) = result {
-            // The session's state is unknown after a panic; its replies were dropped with it.
-            let _ = shared.ended.set(format!("its thread panicked: {}", words(&*panic)));
-            return;
+        let sizes = Sizes {
+            weights: session.weights_id(),
+            n_inputs: session.n_inputs(),
+            n_outputs: session.n_outputs(),
+            max_rows: session.max_rows().max(1),
+        };
+        // No receiver: the time to open it has passed.
+        if opened.send(Ok(sizes)).is_ok() {
+            take_work(&mut *session, sizes, inbox);
         }
+    }));
+    if let Err(panic) = served {
+        // Its replies were dropped with it, which their receivers see.
+        let _ = shared.ended.set(format!("its thread panicked: {}", words(&*panic)));
     }
 }
 
-fn use_session(current: &mut Option<Box<dyn Session>>, opened: Box<dyn Session>, shared: &Shared) {
-    let sizes = Sizes {
-        weights: opened.weights_id(),
-        n_inputs: opened.n_inputs(),
-        n_outputs: opened.n_outputs(),
-        max_rows: opened.max_rows().max(1),
-    };
-    *current = Some(opened);
-    *shared.sizes.lock().unwrap_or_else(PoisonError::into_inner) = Some(sizes);
-}
-
-fn replaced() -> BackendError {
-    BackendError::Ended("the model was replaced".to_owned())
+fn take_work(session: &mut dyn Session, sizes: Sizes, inbox: &Receiver<Work>) {
+    let mut next = None;
+    while let Some(work) = next.take().or_else(|| inbox.recv().ok()) {
+        let Work { rows, inputs: mut all, reply } = work;
+        let (mut waiting, mut n_rows) = (vec![(rows, reply)], rows);
+        // Batches that wait already are answered by the same call.
+        while n_rows < sizes.max_rows {
+            match inbox.try_recv() {
+                Ok(work) if n_rows + work.rows <= sizes.max_rows => {
+                    all.extend_from_slice(&work.inputs);
+                    waiting.push((work.rows, work.reply));
+                    n_rows += work.rows;
+                }
+                Ok(longer) => {
+                    next = Some(longer);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        answer(session, sizes, &all, n_rows, waiting);
+    }
 }
 
 /// One call or, where a single batch is longer than the session takes, several.
 fn answer(
     session: &mut dyn Session,
-    n_rows: usize,
+    sizes: Sizes,
     inputs: &[f32],
+    n_rows: usize,
     waiting: Vec<Waiting>,
-    shared: &Shared,
 ) {
-    let (n_inputs, n_outputs) = (session.n_inputs(), session.n_outputs());
-    let most = session.max_rows().max(1);
+    let Sizes { n_inputs, n_outputs, max_rows: most, .. } = sizes;
     let mut out = vec![0.0; n_rows * n_outputs];
     let calls = inputs.chunks(most * n_inputs).zip(out.chunks_mut(most * n_outputs));
     let mut result = Ok(());
     for (inputs, out) in calls {
-        shared.n_calls.fetch_add(1, Ordering::Relaxed);
         result = session.predict(inputs.len() / n_inputs, inputs, out);
         if result.is_err() {
             break;

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use majordomo_predictor::BackendError;
 
+use crate::arrays::{ModelInput, Tensor};
+
 /// The devices that Core ML may use. All of them at once is not among the values: it can abort the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ComputeUnits {
@@ -24,30 +26,19 @@ pub enum ComputeUnits {
     CpuAndNeuralEngine,
 }
 
-/// A named array of 32-bit numbers.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tensor {
-    /// The name of the model's input or output.
-    pub name: String,
-    /// Length by dimension.
-    pub shape: Vec<usize>,
-    /// In row-major order; as many as the shape says.
-    pub data: Vec<f32>,
-}
-
 /// A loaded model on the thread that opened it.
 pub trait TensorModel {
-    /// Computes the outputs, ordered by name.
+    /// Computes the outputs that are arrays, ordered by name.
     ///
     /// # Errors
     /// Inputs that the model does not have, and whatever the platform reports.
-    fn predict(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, BackendError>;
+    fn predict(&mut self, inputs: &[ModelInput]) -> Result<Vec<Tensor>, BackendError>;
 }
 
 /// Opens a model on the thread that keeps it.
 pub type OpenModel = Box<dyn FnOnce() -> Result<Box<dyn TensorModel>, BackendError> + Send>;
 
-type Job = (Vec<Tensor>, Sender<Result<Vec<Tensor>, BackendError>>);
+type Job = (Vec<ModelInput>, Sender<Result<Vec<Tensor>, BackendError>>);
 
 /// Predictions that wait.
 const WAITING: usize = 64;
@@ -80,22 +71,27 @@ impl TensorThread {
         Ok(model)
     }
 
+    /// Whether the model can be asked: its thread has not ended.
+    ///
+    /// # Errors
+    /// [`BackendError::Ended`] after a panic.
+    pub fn health(&self) -> Result<(), BackendError> {
+        match &self.thread {
+            Some(thread) if !thread.is_finished() => Ok(()),
+            _ => Err(ended()),
+        }
+    }
+
     /// Computes the outputs for inputs. Blocks, at most for `time_out`.
     ///
     /// # Errors
     /// Inputs whose numbers do not fit their shape, and those of [`BackendError`].
     pub fn predict(
         &self,
-        inputs: Vec<Tensor>,
+        inputs: Vec<ModelInput>,
         time_out: Duration,
     ) -> Result<Vec<Tensor>, BackendError> {
-        for Tensor { name, shape, data } in &inputs {
-            let count = shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side));
-            if count != Some(data.len()) || data.is_empty() {
-                let why = format!("input `{name}` has {} numbers for {shape:?}", data.len());
-                return Err(BackendError::Failed(why));
-            }
-        }
+        inputs.iter().try_for_each(ModelInput::check)?;
         let (reply, answer) = channel();
         let to = self.to.as_ref().ok_or_else(ended)?;
         to.try_send((inputs, reply)).map_err(|error| match error {
@@ -150,6 +146,8 @@ fn serve(open: OpenModel, opened: &Sender<Result<(), BackendError>>, inbox: &Rec
 
 #[cfg(test)]
 mod tests {
+    use crate::arrays::TensorData;
+
     use super::*;
 
     const LONG: Duration = Duration::from_secs(60);
@@ -158,21 +156,33 @@ mod tests {
     struct Reverse(Receiver<()>);
 
     impl TensorModel for Reverse {
-        fn predict(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, BackendError> {
-            assert!(inputs.iter().all(|tensor| tensor.name != "panic"), "planted");
-            if inputs.iter().any(|tensor| tensor.name == "wait") {
-                let _ = self.0.recv();
-            }
-            let reversed = |tensor: &Tensor| Tensor {
-                data: tensor.data.iter().rev().copied().collect(),
-                ..tensor.clone()
+        fn predict(&mut self, inputs: &[ModelInput]) -> Result<Vec<Tensor>, BackendError> {
+            let tensors = inputs.iter().filter_map(|input| match input {
+                ModelInput::Tensor(tensor) => Some(tensor),
+                ModelInput::Image { .. } => None,
+            });
+            let reversed = |tensor: &Tensor| {
+                assert_ne!(tensor.name, "panic", "planted");
+                if tensor.name == "wait" {
+                    let _ = self.0.recv();
+                }
+                let data = match &tensor.data {
+                    TensorData::F32(data) => data.iter().rev().copied().collect::<Vec<_>>().into(),
+                    data => data.clone(),
+                };
+                Tensor { data, ..tensor.clone() }
             };
-            Ok(inputs.iter().map(reversed).collect())
+            Ok(tensors.map(reversed).collect())
         }
     }
 
-    fn tensor(name: &str) -> Tensor {
-        Tensor { name: name.to_owned(), shape: vec![1, 2], data: vec![1.0, 2.0] }
+    fn of_shape(name: &str, shape: &[usize]) -> ModelInput {
+        let data = vec![1.0, 2.0].into();
+        Tensor { name: name.to_owned(), shape: shape.into(), data }.into()
+    }
+
+    fn tensor(name: &str) -> ModelInput {
+        of_shape(name, &[1, 2])
     }
 
     fn start() -> (TensorThread, Sender<()>) {
@@ -185,18 +195,18 @@ mod tests {
     fn predictions_are_made_on_the_models_thread() {
         let (model, _word) = start();
         let out = model.predict(vec![tensor("x")], LONG).expect("an answer");
-        assert_eq!(out[0].data, [2.0, 1.0]);
-        let short = Tensor { shape: vec![3], ..tensor("x") };
-        assert!(matches!(model.predict(vec![short], LONG), Err(BackendError::Failed(_))));
-        let huge = Tensor { shape: vec![usize::MAX, 2], ..tensor("x") };
-        assert!(matches!(model.predict(vec![huge], LONG), Err(BackendError::Failed(_))));
+        assert_eq!(out[0].data.as_f32(), Some(&[2.0, 1.0][..]));
+        for wrong in [&[3][..], &[usize::MAX, 2]] {
+            let refused = model.predict(vec![of_shape("x", wrong)], LONG);
+            assert!(matches!(refused, Err(BackendError::Failed(_))), "{refused:?}");
+        }
     }
 
     #[test]
     fn model_is_gone_when_its_handle_is() {
         struct Reporting(Sender<()>);
         impl TensorModel for Reporting {
-            fn predict(&mut self, _: &[Tensor]) -> Result<Vec<Tensor>, BackendError> {
+            fn predict(&mut self, _: &[ModelInput]) -> Result<Vec<Tensor>, BackendError> {
                 Ok(Vec::new())
             }
         }
@@ -231,8 +241,12 @@ mod tests {
         assert_eq!(late, Err(BackendError::TimedOut(short)));
         drop(word);
         assert!(model.predict(vec![tensor("x")], LONG).is_ok());
+        assert_eq!(model.health(), Ok(()));
         assert_eq!(model.predict(vec![tensor("panic")], LONG), Err(ended()));
         assert_eq!(model.predict(vec![tensor("x")], LONG), Err(ended()));
+        while model.health().is_ok() {
+            std::thread::yield_now();
+        }
         let failing: OpenModel = Box::new(|| Err(BackendError::Failed("no model".to_owned())));
         let failed = TensorThread::start(LONG, failing);
         assert_eq!(failed.err(), Some(BackendError::Failed("no model".to_owned())));

@@ -198,7 +198,7 @@ impl Folder {
         ) {
             Ok(()) => Ok(true),
             Err(rustix::io::Errno::EXIST) => Ok(false),
-            Err(error) => Err(self.failed(from, Fault::Io(error.into()))),
+            Err(error) => Err(self.failed(from, Fault::Io(renamed(error)))),
         }
     }
 
@@ -209,7 +209,7 @@ impl Folder {
     pub fn exchange(&self, a: impl AsRef<OsStr>, b: impl AsRef<OsStr>) -> Result<(), FileError> {
         let (a, b) = (a.as_ref(), b.as_ref());
         rustix::fs::renameat_with(&self.handle, a, &self.handle, b, RenameFlags::EXCHANGE)
-            .map_err(|error| self.failed(a, Fault::Io(error.into())))
+            .map_err(|error| self.failed(a, Fault::Io(renamed(error))))
     }
 
     /// Writes the names in it to the disk.
@@ -273,5 +273,32 @@ impl Folder {
             }
             _ => Fault::Io(error.into()),
         }
+    }
+}
+
+/// The reason of a rename that must not replace anything, or that exchanges two names: network file systems have neither, and
+/// say only that an argument is invalid.
+fn renamed(error: rustix::io::Errno) -> std::io::Error {
+    use rustix::io::Errno;
+    match error {
+        Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => std::io::Error::new(
+            std::io::ErrorKind::Unsupported,
+            "this file system, such as NFS, cannot rename in one step without replacing; choose a folder on a local disk",
+        ),
+        error => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::renamed;
+
+    #[test]
+    fn rename_that_a_file_system_cannot_do_names_the_way_out() {
+        let text = renamed(Errno::INVAL).to_string();
+        assert!(text.contains("NFS") && text.contains("local disk"), "{text}");
+        assert_eq!(renamed(Errno::NOSPC).raw_os_error(), Some(Errno::NOSPC.raw_os_error()));
     }
 }

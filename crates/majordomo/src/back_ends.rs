@@ -1,19 +1,19 @@
 //! Back ends of the text model's dense layers in the product: injected here, chosen by measurement, used for batches.
 //!
-//! Owns what follows a retrain: calibration of the new weights off the hot path, then a re-scoring of the kept outcomes
+//! Owns what follows a change of the model: calibration of the new weights off the hot path, then a re-scoring of the kept outcomes
 //! with the back end that was chosen. Single queries are answered by the kernels, always. Invariants: no failure here
 //! touches a query or the learner; what was made of a forgotten text is dropped and removed: jobs, models, calibrations.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Child, Command, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use majordomo_core::{StateStore, StatusValue, StoreOp};
 use majordomo_coreml::{
-    BUCKETS, CHILD_ARG, CalibrationStore, ChildCommand, Maker, Part, PartReport, Plan, RealTime,
-    Selected, Service, ServiceConfig, child_main,
+    BUCKETS, CHILD_ARG, CalibrationStore, ChildCommand, Children, Maker, Part, PartReport, Plan,
+    RealTime, Selected, Service, ServiceConfig, child_main,
 };
 use majordomo_predictor::{Backend, RescoreBackends, RescoreError, RescoreJob, Rescored};
 
@@ -90,6 +90,21 @@ impl CalibrationStore for Kept {
     }
 }
 
+/// Children that the reaper of adopted processes does not touch.
+struct OwnChildren;
+
+impl Children for OwnChildren {
+    fn spawn(&self, command: &mut Command) -> std::io::Result<Child> {
+        majordomo_runtime::children::spawn(command)
+    }
+
+    fn reaped(&self, pid: u32) {
+        if let Ok(pid) = i32::try_from(pid) {
+            majordomo_runtime::children::forget(pid);
+        }
+    }
+}
+
 /// The last re-scoring.
 #[derive(Debug, Default)]
 struct Last {
@@ -108,16 +123,19 @@ pub(crate) struct BackEndService {
 }
 
 impl BackEndService {
-    /// Starts the service; exported models are written into `folder`.
+    /// Starts the service; exported models are written into `folder`, and children have the variable `mark`.
     pub(crate) fn start(
         back_ends: BackEnds,
         folder: &Path,
         store: Option<&Arc<dyn StateStore>>,
+        mark: Option<(&'static str, String)>,
     ) -> std::io::Result<Self> {
-        let BackEnds { maker, child, plan } = back_ends;
+        let BackEnds { maker, mut child, plan } = back_ends;
+        child.env.extend(mark.map(|(name, value)| (name.into(), value.into())));
         let config = ServiceConfig {
             maker,
             child: Ok(child),
+            children: Box::new(OwnChildren),
             folder: folder.join("models"),
             plan,
             store: Box::new(Kept(store.map(Arc::downgrade))),
@@ -138,19 +156,15 @@ fn lock(last: &Mutex<Last>) -> MutexGuard<'_, Last> {
 }
 
 impl AfterRetrain for BackEndService {
-    fn retrained(&self, job: RescoreJob) {
-        let Some(model) = job.dense() else { return };
-        let thresholds = job.snapshot().label_thresholds().to_vec();
-        let probes = job.probes(PROBES);
-        let mut parts = vec![Part { name: "model", weights: model, probes, thresholds }];
-        if let Some(weights) = job.prior() {
-            let (probes, thresholds) = (Vec::new(), Vec::new());
-            parts.push(Part { name: "prior", weights, probes, thresholds });
-        }
+    fn replaced(&self, job: RescoreJob) {
+        let Some(probes) = job.probes(PROBES) else { return };
+        let mut parts = vec![Part { name: "model", probes }];
+        parts.extend(job.prior_probes(PROBES).map(|probes| Part { name: "prior", probes }));
         let last = Arc::clone(&self.last);
         let (epoch, cancel) = {
             let mut last = lock(&last);
-            // A job that was not reached is of an older model.
+            // A job that was not reached, or that runs, is of another model.
+            last.cancel.store(true, Ordering::Relaxed);
             *last = Last { epoch: last.epoch + 1, job: Some(job), ..std::mem::take(&mut *last) };
             last.cancel = Arc::default();
             (last.epoch, Arc::clone(&last.cancel))
@@ -202,7 +216,8 @@ fn rows(service: &Service, last: &Last) -> Vec<(String, StatusValue)> {
         out.extend(part_rows(name, report));
     }
     match &last.result {
-        Some(Ok(Rescored { n, n_right, log_loss, .. })) => {
+        Some(Ok(Rescored { version, n, n_right, log_loss, .. })) => {
+            out.push(("rescored_version".to_owned(), StatusValue::Count(*version)));
             out.push(("rescored".to_owned(), StatusValue::Count(*n as u64)));
             out.push(("rescored_right".to_owned(), StatusValue::Count(*n_right as u64)));
             out.push(("rescored_log_loss".to_owned(), StatusValue::Number(*log_loss)));
@@ -219,6 +234,8 @@ fn part_rows(name: &str, report: &PartReport) -> Vec<(String, StatusValue)> {
         row("version", StatusValue::Count(report.version)),
         row("back_end", StatusValue::Text(chosen(report))),
         row("from_cache", StatusValue::Bool(report.is_cached)),
+        row("rows_by_kernels", StatusValue::Count(report.rows_answered.0)),
+        row("rows_by_others", StatusValue::Count(report.rows_answered.1)),
     ];
     if let Some(why) = &report.failure {
         out.push(row("failure", StatusValue::Text(why.clone())));

@@ -44,9 +44,9 @@ pub use model::CoreMlModel;
 
 /// The factory of all Core ML components, where this build and system have it.
 pub(crate) fn factory(base_dir: &Path) -> Option<Factory> {
-    #[cfg(all(feature = "coreml", target_os = "macos"))]
-    return Some(model::factory(base_dir.to_owned()));
-    #[cfg(not(all(feature = "coreml", target_os = "macos")))]
+    #[cfg(feature = "coreml")]
+    return cfg!(target_os = "macos").then(|| model::factory(base_dir.to_owned()));
+    #[cfg(not(feature = "coreml"))]
     {
         let _ = base_dir;
         None
@@ -60,7 +60,7 @@ mod model {
     use std::time::Duration;
 
     use majordomo_core::ByteSize;
-    use majordomo_coreml::{Tensor, TensorThread};
+    use majordomo_coreml::{ModelInput, Tensor, TensorThread};
     use majordomo_runtime::{Component, LoadError};
 
     /// A loaded model of Core ML: the type that a component with `model = "..."` is leased as. The model is unloaded
@@ -68,19 +68,30 @@ mod model {
     #[derive(Debug)]
     pub struct CoreMlModel {
         thread: TensorThread,
-        /// Of the model's files, which Core ML maps.
         bytes: Option<ByteSize>,
     }
 
+    /// The memory of a model: by how much this process has grown while it was loaded; where it has not, or where that is not
+    /// known, the size of the model's files. Loads at the same time are in each other's growth.
+    fn footprint(
+        before: Option<ByteSize>,
+        after: Option<ByteSize>,
+        on_disk: Option<ByteSize>,
+    ) -> Option<ByteSize> {
+        let growth = before.zip(after).map(|(before, after)| after.saturating_sub(before));
+        growth.filter(|bytes| *bytes > ByteSize::ZERO).or(on_disk)
+    }
+
     impl CoreMlModel {
-        /// Computes the model's outputs, ordered by name. Blocks, at most for `time_out`: call it on a blocking thread.
+        /// Computes the model's outputs that are arrays, ordered by name. Inputs are arrays of any type that Core ML takes, such
+        /// as the tokens of a text, and pictures in files. Blocks, at most for `time_out`: call it on a blocking thread.
         ///
         /// # Errors
         /// Inputs that the model does not have or whose numbers do not fit their shape, no answer within `time_out`, and whatever
         /// Core ML reports.
         pub fn predict(
             &self,
-            inputs: Vec<Tensor>,
+            inputs: Vec<ModelInput>,
             time_out: Duration,
         ) -> Result<Vec<Tensor>, LoadError> {
             Ok(self.thread.predict(inputs, time_out)?)
@@ -91,12 +102,14 @@ mod model {
         fn footprint(&self) -> Option<ByteSize> {
             self.bytes
         }
+
+        fn health(&self) -> Result<(), String> {
+            self.thread.health().map_err(|error| error.to_string())
+        }
     }
 
-    #[cfg(target_os = "macos")]
     pub(crate) use loading::factory;
 
-    #[cfg(target_os = "macos")]
     mod loading {
         //! The load of a model, and the bytes that are booked for it.
 
@@ -104,10 +117,11 @@ mod model {
 
         use majordomo_core::ByteSize;
         use majordomo_coreml::open_model;
+        use majordomo_memory::{Measure, process_footprint};
         use majordomo_registry::ComputeUnits;
         use majordomo_runtime::{Factory, Instance};
 
-        use super::CoreMlModel;
+        use super::{CoreMlModel, footprint};
 
         /// The factory of all Core ML components; relative models are below `base_dir`.
         pub(crate) fn factory(base_dir: PathBuf) -> Factory {
@@ -119,8 +133,10 @@ mod model {
                     ComputeUnits::CpuGpu => majordomo_coreml::ComputeUnits::CpuAndGpu,
                     ComputeUnits::CpuNe => majordomo_coreml::ComputeUnits::CpuAndNeuralEngine,
                 };
+                let own = || process_footprint(std::process::id(), Measure::Resident).ok();
+                let before = own();
                 let thread = open_model(&path, units, ctx.deadline())?;
-                let bytes = size(&path).ok().map(ByteSize);
+                let bytes = footprint(before, own(), size(&path).ok().map(ByteSize));
                 Ok(Instance::component(CoreMlModel { thread, bytes }))
             })
         }
@@ -133,6 +149,43 @@ mod model {
             }
             let entries = std::fs::read_dir(path)?;
             entries.map(|entry| size(&entry?.path())).sum()
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use majordomo_coreml::TensorModel;
+        use majordomo_predictor::BackendError;
+
+        use super::*;
+
+        #[test]
+        fn footprint_is_the_growth_or_the_size_on_disk() {
+            let mib = |n| Some(ByteSize::mib(n));
+            assert_eq!(footprint(mib(100), mib(180), mib(50)), mib(80));
+            for (before, after) in [(mib(100), mib(90)), (mib(1), mib(1)), (None, mib(9))] {
+                assert_eq!(footprint(before, after, mib(50)), mib(50));
+            }
+            assert_eq!(footprint(None, None, None), None);
+        }
+
+        #[test]
+        fn model_whose_thread_panicked_is_unhealthy() {
+            struct Panicking;
+            impl TensorModel for Panicking {
+                fn predict(&mut self, _: &[ModelInput]) -> Result<Vec<Tensor>, BackendError> {
+                    panic!("planted")
+                }
+            }
+            let long = Duration::from_secs(60);
+            let open = || Ok(Box::new(Panicking) as Box<dyn TensorModel>);
+            let thread = TensorThread::start(long, Box::new(open)).expect("it opens");
+            let model = CoreMlModel { thread, bytes: None };
+            assert_eq!(model.health(), Ok(()));
+            assert!(model.predict(Vec::new(), long).is_err());
+            while model.health().is_ok() {
+                std::thread::yield_now();
+            }
         }
     }
 }

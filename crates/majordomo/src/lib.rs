@@ -110,14 +110,17 @@ pub use majordomo_core::{
 pub use majordomo_coreml::{
     ChildCommand, ExportError as CoreMlExportError, ExportSettings as CoreMlExportSettings,
     Exported as CoreMlExport, Format as CoreMlFormat, MAX_BATCH as MAX_CORE_ML_BATCH, Maker,
-    ModelFile as CoreMlFile, Plan as CalibrationPlan, Precision as CoreMlPrecision,
-    ReadError as CoreMlReadError, Stamp as CoreMlStamp, Tensor, WriteError as CoreMlWriteError,
+    ModelFile as CoreMlFile, ModelInput, Plan as CalibrationPlan, Precision as CoreMlPrecision,
+    ReadError as CoreMlReadError, Stamp as CoreMlStamp, Tensor, TensorData,
+    WriteError as CoreMlWriteError,
 };
 pub use majordomo_memory::{
     ARENA_ALIGNMENT, Arena, ArenaBuf, ArenaError, MappedBuf, PressureReading, PressureSource,
     SharedSlice, SourceError, bound_heaps, release_program,
 };
 pub use majordomo_paging::{Swap, SwapDevice, SwapKind};
+#[cfg(feature = "coreml")]
+pub use majordomo_predictor::{Backend, BackendError, DenseWeights};
 pub use majordomo_registry::{
     AsleepSpec, CatalogError, ComponentSpec, ComputeUnits, ConflictPolicy, ConnectionUse,
     CoreMlSpec, ExternalSpec, GatewaySpec, ListenAddress, LoadOn, LoadedConfig, LoaderSpec,

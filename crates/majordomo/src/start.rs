@@ -32,6 +32,12 @@ impl Builder {
     /// A [`BuildError`]; nothing runs then.
     pub async fn start(self) -> Result<Manager, BuildError> {
         check_drivers(false)?;
+        #[cfg(feature = "coreml")]
+        if majordomo_coreml::is_child() {
+            // A second copy of the program would do its work again.
+            let why = "this process is a calibration child: its `main` must begin with `calibration_main`";
+            return Err(BuildError::Start(std::io::Error::other(why)));
+        }
         // Before the learned state is read: large blocks that are freed until then stay with the allocator.
         bound_retained();
         let mut machine = platform_source();
@@ -83,13 +89,28 @@ impl Builder {
         });
         let brain = brain.await;
         let brain = brain.map_err(std::io::Error::other)?;
+        let runs_processes = catalog
+            .keys()
+            .any(|k| catalog.spec(k).is_some_and(|s| matches!(s.loader, LoaderSpec::Process(_))));
+        let needs_guard = runs_processes || self.source.is_some() || self.guard.is_some();
+        // Before anything that starts processes.
+        let guard = if !self.dormant && needs_guard {
+            check_drivers(true)?;
+            let form = self.guard.unwrap_or(GuardForm::Shell);
+            let pid_file = Some(state.path.join("guard.pids"));
+            let temporary = state.temporary.then(|| state.path.clone());
+            Some(Guard::start(GuardConfig { form, pid_file, temporary }).await?)
+        } else {
+            None
+        };
         let mut sections: Vec<StatusSection> = Vec::new();
         #[cfg(not(feature = "coreml"))]
         let after_retrain = None;
         #[cfg(feature = "coreml")]
         let after_retrain = match self.back_ends.filter(|_| !self.dormant) {
             Some(back_ends) => {
-                let service = BackEndService::start(back_ends, &state.path, store.as_ref())?;
+                let mark = guard.as_ref().map(|guard| guard.mark("__calibrate"));
+                let service = BackEndService::start(back_ends, &state.path, store.as_ref(), mark)?;
                 sections.push(Box::new(service.section()));
                 Some(Box::new(service) as Box<dyn AfterRetrain>)
             }
@@ -98,16 +119,7 @@ impl Builder {
         let intents = IntentService::start(brain, self.releases_program, after_retrain)?;
         sections.insert(0, Box::new(intents.section()));
         sections.extend(self.sections);
-        let runs_processes = catalog
-            .keys()
-            .any(|k| catalog.spec(k).is_some_and(|s| matches!(s.loader, LoaderSpec::Process(_))));
-        let needs_guard = runs_processes || self.source.is_some() || self.guard.is_some();
-        let processes = if !self.dormant && needs_guard {
-            check_drivers(true)?;
-            let form = self.guard.unwrap_or(GuardForm::Shell);
-            let pid_file = Some(state.path.join("guard.pids"));
-            let temporary = state.temporary.then(|| state.path.clone());
-            let guard = Guard::start(GuardConfig { form, pid_file, temporary }).await?;
+        let processes = if let Some(guard) = guard {
             let mut config = ProcessConfig::new(state.path.clone());
             // macOS has no such thing: there strays are out of scope.
             if self.adopt_strays && cfg!(target_os = "linux") {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use majordomo_simd::Kernels;
 
 use crate::intents::TextSnapshot;
+use crate::model::Mode;
 use crate::model::dense::Dense;
-use crate::model::{Mode, NONE};
 use crate::prior::Prior;
 
 /// Names the weights of a forward pass: different for weights of different content.
@@ -164,12 +164,6 @@ impl DenseWeights {
             }
         }
     }
-
-    /// Position of the likeliest output of a row, which stands for "no component" at 0.
-    #[must_use]
-    pub fn likeliest(row: &[f32]) -> usize {
-        (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(NONE)
-    }
 }
 
 const ID_SEED: u64 = 0x4445_4e53;
@@ -278,12 +272,6 @@ impl Backend for SimdBackend {
 }
 
 impl TextSnapshot {
-    /// The learned thresholds by label; empty without a model.
-    #[must_use]
-    pub fn label_thresholds(&self) -> &[f32] {
-        self.model.as_deref().map_or(&[], |model| &model.calibration.thresholds)
-    }
-
     /// The dense layers of the model; none without a model.
     #[must_use]
     pub fn dense(&self) -> Option<DenseWeights> {

@@ -223,10 +223,15 @@ impl Prior {
     }
 }
 
-/// Appends the topics that are likely enough by the scores of the dense layers.
-pub(crate) fn topics_of(scores: &mut [f32], out: &mut Vec<Topic>) {
+/// Turns the scores of the dense layers into the probabilities of topics, in place.
+pub(crate) fn topic_probabilities(scores: &mut [f32]) {
     scores.iter_mut().for_each(|s| *s *= SHARPNESS);
     Kernels::active().softmax(scores);
+}
+
+/// Appends the topics that are likely enough by the scores of the dense layers.
+pub(crate) fn topics_of(scores: &mut [f32], out: &mut Vec<Topic>) {
+    topic_probabilities(scores);
     let likely = scores.iter().enumerate().filter(|(_, p)| **p >= MIN_TOPIC);
     out.extend(likely.map(|(topic, p)| (topic as u16, p.sqrt())));
 }

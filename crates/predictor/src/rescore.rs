@@ -17,6 +17,7 @@ use crate::model::TrainingSet;
 use crate::model::dense::{Dense, DenseForward};
 use crate::model::text_model::{ModelScratch, TextModel};
 use crate::prior::{Prior, TopicScratch, topics_of};
+use crate::probes::Probes;
 use crate::retrain::judge;
 use crate::text_predictor::{TextPredictor, outputs_of};
 
@@ -44,6 +45,8 @@ pub struct RescoreBackends<'a> {
 /// The answers of a snapshot to the outcomes that are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rescored {
+    /// Version of the snapshot that answered.
+    pub version: u64,
     /// Outcomes answered.
     pub n: usize,
     /// Outcomes whose likeliest component was used, or none where none was.
@@ -97,15 +100,34 @@ impl RescoreJob {
         self.model.prior.as_ref().and_then(Prior::dense_weights)
     }
 
-    /// The pooled units of the first `n` outcomes at most, row by row: inputs to check a back end with.
+    /// Inputs to check a back end of the snapshot's dense layers with: at most `n` outcomes, from all of them.
     #[must_use]
-    pub fn probes(&self, n: usize) -> Vec<f32> {
-        let mut chunk = Chunk::new(self.snapshot.bits);
-        let n = n.min(self.outcomes.len());
-        let simd = RescoreBackends::default();
-        // The kernels do not fail on buffers of the right length.
-        let _ = self.before_dense(&self.outcomes[..n], simd.prior, &mut chunk);
-        chunk.units
+    pub fn probes(&self, n: usize) -> Option<Probes> {
+        let texts = self.spread(n).map(Box::from).collect();
+        Probes::of_texts(&self.snapshot, texts)
+    }
+
+    /// The same for the dense layers of the prior; none without a prior.
+    #[must_use]
+    pub fn prior_probes(&self, n: usize) -> Option<Probes> {
+        let prior = self.model.prior.as_ref()?;
+        let (mut texts, mut words) = (HashedTexts::new(self.snapshot.bits), Words::default());
+        let (mut scratch, mut row, mut units) = (TopicScratch::default(), Vec::new(), Vec::new());
+        for text in self.spread(n) {
+            words.split(text);
+            texts.clear();
+            texts.push(&words);
+            if prior.units(texts.get(0), &mut scratch, &mut row) {
+                units.extend_from_slice(&row);
+            }
+        }
+        Some(Probes::of_topics(self.prior()?, units))
+    }
+
+    /// At most `n` kept texts, from all of them.
+    fn spread(&self, n: usize) -> impl Iterator<Item = &str> {
+        let step = self.outcomes.len().div_ceil(n.max(1)).max(1);
+        self.outcomes.iter().step_by(step).take(n).map(|(text, _)| &**text)
     }
 
     /// Answers all outcomes. Looks at `cancel` before every batch of 512.
@@ -120,17 +142,20 @@ impl RescoreJob {
         let model = &*self.model;
         let n_outputs = model.n_outputs();
         let kernels = Kernels::active();
-        let dense = self.dense();
-        let own =
-            back_ends.model.filter(|b| dense.as_ref().is_some_and(|d| d.id() == b.weights_id()));
-        let mut out = Rescored::default();
+        // Those for other weights are left out. The weights are hashed for it, once for all batches.
+        let serves = |weights: Option<DenseWeights>, back_end: &&dyn Backend| {
+            weights.is_some_and(|weights| weights.id() == back_end.weights_id())
+        };
+        let own = back_ends.model.filter(|back_end| serves(self.dense(), back_end));
+        let of_prior = back_ends.prior.filter(|back_end| serves(self.prior(), back_end));
+        let mut out = Rescored { version: self.snapshot.version(), ..Rescored::default() };
         let mut chunk = Chunk::new(self.snapshot.bits);
         let mut fused = vec![0.0; n_outputs];
         for outcomes in self.outcomes.chunks(CHUNK) {
             if cancel.load(Ordering::Relaxed) {
                 return Err(RescoreError::Cancelled);
             }
-            self.before_dense(outcomes, back_ends.prior, &mut chunk)?;
+            self.before_dense(outcomes, of_prior, &mut chunk)?;
             chunk.scores.clear();
             chunk.scores.resize(outcomes.len() * n_outputs, 0.0);
             forward(own, &model.mlp.dense, &mut chunk.units, outcomes.len(), &mut chunk.scores)?;
@@ -203,15 +228,13 @@ impl Chunk {
     }
 }
 
-/// The topics of all texts; those without a known n-gram have none.
+/// The topics of all texts; those without a known n-gram have none. The back end is for the prior's weights.
 fn topics_by_batch(
     prior: &Prior,
     back_end: Option<&dyn Backend>,
     texts: &HashedTexts,
     out: &mut [Vec<Topic>],
 ) -> Result<(), BackendError> {
-    let weights = back_end.and_then(|_| prior.dense_weights());
-    let own = back_end.filter(|b| weights.as_ref().is_some_and(|w| w.id() == b.weights_id()));
     let mut scratch = TopicScratch::default();
     let (mut row, mut units, mut known) = (Vec::new(), Vec::new(), Vec::new());
     for text_idx in 0..out.len() {
@@ -222,7 +245,7 @@ fn topics_by_batch(
     }
     let n_topics = prior.n_topics();
     let mut scores = vec![0.0; known.len() * n_topics];
-    forward(own, prior.dense(), &mut units, known.len(), &mut scores)?;
+    forward(back_end, prior.dense(), &mut units, known.len(), &mut scores)?;
     for (&text_idx, scores) in known.iter().zip(scores.chunks_exact_mut(n_topics)) {
         topics_of(scores, &mut out[text_idx]);
     }

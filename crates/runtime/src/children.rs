@@ -18,8 +18,11 @@ fn started() -> MutexGuard<'static, BTreeSet<i32>> {
     STARTED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts a child that its owner reaps.
-pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
+/// Starts a child that its owner reaps, and takes off the list with [`forget`].
+///
+/// # Errors
+/// The system's reason.
+pub fn spawn(command: &mut Command) -> io::Result<Child> {
     let mut started = started();
     let child = command.spawn()?;
     started.insert(i32::try_from(child.id()).map_err(io::Error::other)?);
@@ -27,7 +30,7 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
 }
 
 /// Takes a child off the list: its owner has reaped it.
-pub(crate) fn forget(pid: i32) {
+pub fn forget(pid: i32) {
     started().remove(&pid);
 }
 

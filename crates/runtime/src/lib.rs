@@ -56,6 +56,7 @@
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 compile_error!("Majordomo runs on Linux and macOS; on Windows use WSL 2");
 
+pub mod children;
 pub mod clock;
 pub mod footprint;
 pub mod guard;
@@ -68,7 +69,6 @@ pub mod stdio;
 mod budget;
 mod cached;
 mod cancel;
-mod children;
 mod component;
 mod component_files;
 mod component_thread;

@@ -45,7 +45,7 @@ mod tests {
         });
         let measured = Measured {
             name: name.to_owned(),
-            difference: 0.0,
+            difference: None,
             timings: timings.collect(),
             placement: Vec::new(),
         };

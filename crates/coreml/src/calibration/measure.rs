@@ -48,13 +48,26 @@ impl Stopwatch for RealTime {
 /// The report of a child.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// The scores of all probes: in large batches before the times are measured, and row by row after them.
-    pub(crate) scores: [Vec<f32>; 2],
+    /// The scores of all probes: in batches of each bucket, and row by row again after the times were measured.
+    pub(crate) scores: Vec<Vec<f32>>,
     pub(crate) timings: Vec<Timing>,
     pub(crate) placement: Vec<(String, u32)>,
 }
 
-/// Asks a back end for the scores of the probes, and times it.
+/// Asks a back end for the scores of the probes: a model of a batch size may be a file of its own.
+pub(crate) fn check(
+    back_end: &dyn Backend,
+    weights: &DenseWeights,
+    probes: &[f32],
+) -> Result<Report, BackendError> {
+    let most = back_end.capabilities().max_rows.max(1);
+    let served = BUCKETS.into_iter().filter(|rows| *rows <= most);
+    let scores =
+        served.map(|rows| answers(back_end, weights, probes, rows)).collect::<Result<_, _>>()?;
+    Ok(Report { scores, timings: Vec::new(), placement: Vec::new() })
+}
+
+/// As [`check`], and times it.
 pub(crate) fn measure(
     back_end: &dyn Backend,
     weights: &DenseWeights,
@@ -65,8 +78,7 @@ pub(crate) fn measure(
     let plan = plan.clamped();
     let n_hidden = weights.n_hidden();
     let most = back_end.capabilities().max_rows.max(1);
-    let before = answers(back_end, weights, probes, most.min(BUCKETS[BUCKETS.len() - 1]))?;
-    let mut timings = Vec::new();
+    let mut report = check(back_end, weights, probes)?;
     for rows in BUCKETS.into_iter().filter(|rows| *rows <= most) {
         let units: Vec<f32> = probes.iter().copied().cycle().take(rows * n_hidden).collect();
         if units.len() < rows * n_hidden {
@@ -89,15 +101,15 @@ pub(crate) fn measure(
         }
         hot.sort_unstable();
         idle.sort_unstable();
-        timings.push(Timing {
+        report.timings.push(Timing {
             rows: rows as u32,
             hot: percentile(&hot, 50),
             hot_p99: percentile(&hot, 99),
             idle: percentile(&idle, 50),
         });
     }
-    let after = answers(back_end, weights, probes, 1)?;
-    Ok(Report { scores: [before, after], timings, placement: Vec::new() })
+    report.scores.push(answers(back_end, weights, probes, 1)?);
+    Ok(report)
 }
 
 /// The value of which this share is not above; `sorted` is not empty.

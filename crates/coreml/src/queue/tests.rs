@@ -86,41 +86,28 @@ fn answers_are_their_callers_and_long_batches_are_split() {
 fn waiting_batches_are_joined_into_one_call() {
     let (word, gate) = channel();
     let (back_end, seen) = start(QueueLimits::default(), 8, Some(gate));
-    thread::scope(|scope| {
-        let ask = |from: f32| {
-            let back_end = &back_end;
-            scope.spawn(move || {
-                let mut out = [0.0; 4];
-                back_end.infer_batch(&[from, 1.0, 2.0, 3.0], 2, &mut out).map(|()| out)
-            })
-        };
-        let first = ask(1.0);
-        assert_eq!(seen.recv(), Ok(2), "the first call is under way");
-        let others = [ask(5.0), ask(6.0), ask(7.0)];
-        // All three are in the queue once its bound of waiting work says so.
-        while waiting(&back_end) < 3 {
-            thread::yield_now();
-        }
-        word.send(Act::Answer).expect("it waits");
-        word.send(Act::Answer).expect("it waits");
-        assert_eq!(first.join().expect("no panic"), Ok([2.0, 2.0, 4.0, 6.0]));
-        for (other, from) in others.into_iter().zip([5.0, 6.0, 7.0]) {
-            assert_eq!(other.join().expect("no panic"), Ok([2.0 * from, 2.0, 4.0, 6.0]));
-        }
-        assert_eq!(seen.recv(), Ok(6));
-    });
-    assert_eq!(back_end.n_calls(), 2);
-}
-
-/// Batches that were sent and not taken.
-fn waiting(back_end: &QueuedBackend) -> usize {
-    back_end.shared.n_waiting.load(Ordering::Relaxed)
+    let send = |from: f32| {
+        let (reply, answer) = channel();
+        let inputs = vec![from, 1.0, 2.0, 3.0];
+        back_end.send(Work { rows: 2, inputs, reply }).expect("room");
+        answer
+    };
+    let first = send(1.0);
+    assert_eq!(seen.recv(), Ok(2), "the first call is under way");
+    let others = [5.0, 6.0, 7.0].map(|from| (from, send(from)));
+    word.send(Act::Answer).expect("it waits");
+    word.send(Act::Answer).expect("it waits");
+    assert_eq!(first.recv().expect("a reply"), Ok(vec![2.0, 2.0, 4.0, 6.0]));
+    for (from, other) in others {
+        assert_eq!(other.recv().expect("a reply"), Ok(vec![2.0 * from, 2.0, 4.0, 6.0]));
+    }
+    assert_eq!(seen.try_iter().collect::<Vec<_>>(), [6], "one call for all three");
 }
 
 #[test]
-fn full_queue_and_time_outs_are_errors_and_three_end_it() {
+fn full_queue_and_time_outs_are_errors() {
     let limits =
-        QueueLimits { waiting: 1, time_out: Duration::from_millis(500), ..QueueLimits::default() };
+        QueueLimits { waiting: 1, time_out: Duration::from_millis(50), ..QueueLimits::default() };
     let (word, gate) = channel();
     let (back_end, seen) = start(limits, 1, Some(gate));
     let mut out = [0.0; 2];
@@ -130,16 +117,42 @@ fn full_queue_and_time_outs_are_errors_and_three_end_it() {
     assert_eq!(ask(), Err(BackendError::TimedOut(limits.time_out)));
     assert_eq!(ask(), Err(BackendError::Busy(1)), "the second still waits");
     drop(word);
-    // Both are answered now, with no receiver. The thread is alive, so that it may answer again.
+    // Both are answered now, with no receiver: the thread lives.
     assert_eq!(seen.recv(), Ok(1));
-    loop {
-        match ask() {
-            Ok(()) => break,
-            Err(BackendError::Busy(_)) => thread::yield_now(),
-            Err(error) => panic!("{error}"),
+}
+
+#[test]
+fn answer_ends_a_row_of_time_outs() {
+    let limits = QueueLimits { time_out: Duration::from_secs(60), ..QueueLimits::default() };
+    let (back_end, _seen) = start(limits, 1, None);
+    back_end.shared.n_time_outs.store(MAX_TIME_OUTS - 1, Ordering::Relaxed);
+    let mut out = [0.0; 2];
+    back_end.infer_batch(&[1.0, 2.0], 1, &mut out).expect("an answer");
+    assert_eq!((out, back_end.shared.n_time_outs.load(Ordering::Relaxed)), ([2.0, 4.0], 0));
+}
+
+#[test]
+fn callers_that_wait_together_have_one_time_out_together() {
+    let limits = QueueLimits { time_out: Duration::from_millis(200), ..QueueLimits::default() };
+    let (_word, gate) = channel();
+    let (back_end, _seen) = start(limits, 1, Some(gate));
+    let n_callers = 2 * MAX_TIME_OUTS;
+    // All of them have sent before the first has waited its time.
+    let ready = std::sync::Barrier::new(n_callers as usize);
+    thread::scope(|scope| {
+        for _ in 0..n_callers {
+            scope.spawn(|| {
+                let (reply, answer) = channel();
+                let before = back_end.shared.n_time_outs.load(Ordering::Relaxed);
+                back_end.send(Work { rows: 1, inputs: vec![1.0, 2.0], reply }).expect("room");
+                ready.wait();
+                let late = back_end.wait(&answer, before);
+                assert_eq!(late, Err(BackendError::TimedOut(limits.time_out)));
+            });
         }
-    }
-    assert_eq!(out, [2.0, 4.0]);
+    });
+    assert_eq!(back_end.shared.n_time_outs.load(Ordering::Relaxed), 1);
+    assert!(back_end.shared.ended.get().is_none(), "it is not given up");
 }
 
 #[test]
@@ -176,22 +189,6 @@ fn failure_of_a_call_is_reported_and_a_panic_ends_it() {
         matches!(&after, Err(BackendError::Ended(why)) if why.contains("planted")),
         "{after:?}"
     );
-}
-
-#[test]
-fn model_is_swapped_only_by_one_that_opened() {
-    let (back_end, _seen) = start(QueueLimits::default(), 4, None);
-    let mut out = [0.0; 2];
-    let failing: Opening = Box::new(|| Err(BackendError::Failed("not compiled".to_owned())));
-    assert_eq!(back_end.swap(failing), Err(BackendError::Failed("not compiled".to_owned())));
-    assert_eq!(back_end.weights_id(), WeightsId(2));
-    back_end.infer_batch(&[1.0, 2.0], 1, &mut out).expect("the model before");
-    assert_eq!(out, [2.0, 4.0]);
-    let (next, _seen_next) = opening(3, 16, None);
-    back_end.swap(next).expect("it opens");
-    assert_eq!((back_end.weights_id(), back_end.capabilities().max_rows), (WeightsId(3), 16));
-    back_end.infer_batch(&[1.0, 2.0], 1, &mut out).expect("the new model");
-    assert_eq!(out, [3.0, 6.0]);
 }
 
 #[test]

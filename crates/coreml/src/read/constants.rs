@@ -18,7 +18,7 @@ impl Constants {
         Self { left: n_bytes.saturating_mul(2) }
     }
 
-    /// A constant of `count` numbers with this shape.
+    /// A constant of `count` numbers with this shape, of 32 bits unless the caller says otherwise.
     pub(super) fn take(
         &mut self,
         at: &str,
@@ -48,7 +48,8 @@ impl Constants {
         if out.iter().any(|x| !x.is_finite()) {
             return fault(at, "a number in it is not finite");
         }
-        Ok(Constant { rows: rows as usize, columns: columns as usize, values: out })
+        let (rows, columns) = (rows as usize, columns as usize);
+        Ok(Constant { is_half: false, rows, columns, values: out })
     }
 }
 

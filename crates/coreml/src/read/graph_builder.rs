@@ -107,6 +107,7 @@ impl<'a, C: Copy> Builder<'a, C> {
         constant: Constant,
     ) -> Result<(), ReadError> {
         let (from, width, is_half) = self.row(x)?;
+        same_precision(name, is_half, &[&constant])?;
         if constant.rows != 1 || constant.columns != width {
             let Constant { rows, columns, .. } = constant;
             return fault(
@@ -135,6 +136,7 @@ impl<'a, C: Copy> Builder<'a, C> {
         bias: Constant,
     ) -> Result<(), ReadError> {
         let (from, width, is_half) = self.row(x)?;
+        same_precision(name, is_half, &[&weights, &bias])?;
         let n_outputs = weights.rows;
         if weights.columns != width || bias.rows != 1 || bias.columns != n_outputs {
             return fault(
@@ -172,4 +174,16 @@ impl<'a, C: Copy> Builder<'a, C> {
         let n_half = self.steps.iter().filter(|step| step.is_half).count();
         Ok((Graph { n_inputs, n_outputs, steps: self.steps, output: slot }, n_half))
     }
+}
+
+/// An operation takes rows and constants of one precision, as Core ML demands; a `cast` stands between others.
+fn same_precision(name: &str, is_half: bool, constants: &[&Constant]) -> Result<(), ReadError> {
+    if constants.iter().all(|constant| constant.is_half == is_half) {
+        return Ok(());
+    }
+    let (rows, others) = if is_half { (16, 32) } else { (32, 16) };
+    fault(
+        quoted_start(name),
+        format_args!("it mixes rows of {rows} bits and constants of {others} without a cast"),
+    )
 }

@@ -172,7 +172,8 @@ impl<'a> Reader<'a> {
                 return fault(at, "the file of weights has it in another precision");
             }
             let (count, values) = numbers(bytes, is_half);
-            return taken.take(at, shape.sizes(), count, values);
+            let constant = taken.take(at, shape.sizes(), count, values)?;
+            return Ok(Constant { is_half, ..constant });
         }
         let tensor = immediate(value, at)?;
         if is_half {
@@ -184,7 +185,8 @@ impl<'a> Reader<'a> {
                 return fault(at, "it ends in the middle of a number");
             }
             let (count, values) = numbers(bytes, true);
-            taken.take(at, shape.sizes(), count, values)
+            let constant = taken.take(at, shape.sizes(), count, values)?;
+            Ok(Constant { is_half, ..constant })
         } else {
             let Some(floats) = tensor.message(1).at(at)? else {
                 return fault(at, "its numbers are missing");

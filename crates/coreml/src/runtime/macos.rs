@@ -14,16 +14,15 @@ use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use majordomo_core::ComponentId;
-use majordomo_predictor::{Backend, BackendError, DenseWeights, WeightsId};
+use majordomo_predictor::{Backend, BackendError, DenseWeights};
 
-use self::model::Model;
+use self::model::{Input, Model, Numbers};
+use crate::arrays::{ModelInput, Tensor, TensorData};
+use crate::batches::{FixedBatches, FixedModel, export_batches};
 use crate::calibration::{BUCKETS, Maker};
-use crate::export::Exported;
-use crate::layout::{ExportSettings, Format, INPUT, Precision};
+use crate::layout::{INPUT, Precision};
 use crate::queue::{QueueLimits, QueuedBackend, Session};
-use crate::stamp::Stamp;
-use crate::tensor::{ComputeUnits, Tensor, TensorModel};
+use crate::tensor::{ComputeUnits, TensorModel};
 
 /// A back end of this platform.
 struct Kind {
@@ -74,20 +73,15 @@ impl Maker for CoreMl {
         KINDS.iter().map(|kind| kind.name.to_owned()).collect()
     }
 
+    fn settings(&self, name: &str) -> String {
+        let described = |kind: &Kind| format!("{} bits, {:?}", kind.bits, kind.units);
+        Kind::find(name).map(described).unwrap_or_default()
+    }
+
     fn prepare(&self, weights: &DenseWeights, folder: &Path) -> Result<(), BackendError> {
-        // These files serve this process only; the names of components stay out of them.
-        let labels = (1..weights.n_outputs()).map(|i| ComponentId::new(&format!("output-{i}")));
-        let labels = labels.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-        let stamp = Stamp::new(weights, &labels);
-        for kind in &KINDS {
-            for batch in BUCKETS {
-                let settings =
-                    ExportSettings { format: Format::MlPackage, precision: kind.precision, batch };
-                let exported = Exported::new(weights, &stamp, settings).map_err(failed)?;
-                exported.write(&kind.file(folder, batch, "mlpackage"), true).map_err(failed)?;
-            }
-        }
-        Ok(())
+        KINDS.iter().try_for_each(|kind| {
+            export_batches(weights, kind.precision, |rows| kind.file(folder, rows, "mlpackage"))
+        })
     }
 
     fn make(
@@ -97,17 +91,14 @@ impl Maker for CoreMl {
         folder: &Path,
     ) -> Result<Arc<dyn Backend>, BackendError> {
         let kind = Kind::find(name)?;
-        let (id, n_inputs, n_outputs) = (weights.id(), weights.n_hidden(), weights.n_outputs());
-        let folder = folder.to_owned();
+        let (weights, folder) = (weights.clone(), folder.to_owned());
         let opening = move || {
-            let open = |rows: usize| {
+            let batches = FixedBatches::open(&weights, |rows| {
                 let package = kind.file(&folder, rows, "mlpackage");
                 let compiled = kind.file(&folder, rows, "mlmodelc");
-                Model::compiled(&package, &compiled, kind.units).map(|model| (rows, model))
-            };
-            let models = BUCKETS.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
-            let session = DenseSession { id, n_inputs, n_outputs, models, padded: Vec::new() };
-            Ok(Box::new(session) as Box<dyn Session>)
+                Model::compiled(&package, &compiled, kind.units)
+            })?;
+            Ok(Box::new(batches) as Box<dyn Session>)
         };
         let limits = QueueLimits::default();
         Ok(Arc::new(QueuedBackend::start(kind.name, kind.bits, limits, Box::new(opening))?))
@@ -120,56 +111,13 @@ impl Maker for CoreMl {
     }
 }
 
-/// The dense layers, once for each batch size: a fixed shape is what the Neural Engine takes.
-struct DenseSession {
-    id: WeightsId,
-    n_inputs: usize,
-    n_outputs: usize,
-    /// By rows, ascending.
-    models: Vec<(usize, Model)>,
-    padded: Vec<f32>,
-}
-
-impl Session for DenseSession {
-    fn n_inputs(&self) -> usize {
-        self.n_inputs
-    }
-
-    fn n_outputs(&self) -> usize {
-        self.n_outputs
-    }
-
-    fn weights_id(&self) -> WeightsId {
-        self.id
-    }
-
-    fn max_rows(&self) -> usize {
-        self.models.last().map_or(1, |(rows, _)| *rows)
-    }
-
-    fn predict(
-        &mut self,
-        rows: usize,
-        inputs: &[f32],
-        out: &mut [f32],
-    ) -> Result<(), BackendError> {
-        let fitting = self.models.iter().find(|(batch, _)| *batch >= rows);
-        let (batch, model) = fitting.ok_or_else(|| failed("the batch is too long"))?;
-        let shape = [*batch, self.n_inputs];
-        let outputs = if rows == *batch {
-            model.predict(&[(INPUT, &shape, inputs)])?
-        } else {
-            self.padded.clear();
-            self.padded.extend_from_slice(inputs);
-            self.padded.resize(batch * self.n_inputs, 0.0);
-            model.predict(&[(INPUT, &shape, &self.padded)])?
-        };
-        let scores = outputs.first().map(|tensor| tensor.data.as_slice()).unwrap_or_default();
-        let scores = scores.get(..out.len()).filter(|_| scores.len() == batch * self.n_outputs);
-        out.copy_from_slice(
-            scores.ok_or_else(|| failed("the model has another number of scores"))?,
-        );
-        Ok(())
+impl FixedModel for Model {
+    fn scores(&mut self, shape: [usize; 2], units: &[f32]) -> Result<Vec<f32>, BackendError> {
+        let input = Input::Array { name: INPUT, shape: &shape, numbers: Numbers::F32(units) };
+        match self.predict(&[input])?.pop().map(|tensor| tensor.data) {
+            Some(TensorData::F32(scores)) => Ok(scores),
+            _ => Err(failed("the model has no scores of 32 bits")),
+        }
     }
 }
 
@@ -184,12 +132,8 @@ pub(super) fn open_component(
 struct Component(Model);
 
 impl TensorModel for Component {
-    fn predict(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, BackendError> {
-        let inputs: Vec<_> = inputs
-            .iter()
-            .map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice(), tensor.data.as_slice()))
-            .collect();
-        self.0.predict(&inputs)
+    fn predict(&mut self, inputs: &[ModelInput]) -> Result<Vec<Tensor>, BackendError> {
+        self.0.predict(&inputs.iter().map(Input::from).collect::<Vec<_>>())
     }
 }
 

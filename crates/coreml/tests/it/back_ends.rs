@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use majordomo_coreml::{
-    BUCKETS, CalibrationStore, ChildCommand, NoStore, Part, PartReport, Rejection, Selected,
-    Service, ServiceConfig,
+    BUCKETS, CalibrationStore, Candidate, ChildCommand, NoStore, Part, PartReport, PlainChildren,
+    Plan, Rejection, Selected, Service, ServiceConfig, Timing,
 };
-use majordomo_predictor::{Backend, DenseWeights, SimdBackend};
+use majordomo_predictor::{Backend, DenseWeights, Probes, SimdBackend};
 
 use crate::fakes::{Fakes, child, plan, weights};
 
@@ -38,6 +38,7 @@ fn config(folder: &Folder, maker: Fakes) -> ServiceConfig {
     ServiceConfig {
         maker: Arc::new(maker),
         child: Ok(child()),
+        children: Box::new(PlainChildren),
         folder: folder.0.clone(),
         plan: plan(DEADLINE),
         store: Box::new(NoStore),
@@ -45,8 +46,8 @@ fn config(folder: &Folder, maker: Fakes) -> ServiceConfig {
 }
 
 fn part(weights: &DenseWeights) -> Part {
-    let probes = vec![0.5, 0.25, -1.0, 3.0];
-    Part { name: "model", weights: weights.clone(), probes, thresholds: Vec::new() }
+    let probes = Probes::of_scores(weights.clone(), vec![0.5, 0.25, -1.0, 3.0]);
+    Part { name: "model", probes }
 }
 
 /// Hands in weights and waits until their back ends are in use.
@@ -61,9 +62,19 @@ fn calibrate(service: &Service, weights: &DenseWeights) -> (Arc<Selected>, PartR
     (selected, parts[0].1.clone())
 }
 
-fn rejection(report: &PartReport, name: &str) -> Option<Rejection> {
+fn candidate<'a>(report: &'a PartReport, name: &str) -> &'a Candidate {
     let candidate = report.candidates.iter().find(|candidate| candidate.name == name);
-    candidate.expect("it was measured").result.clone().err()
+    candidate.expect("it was measured")
+}
+
+fn rejection(report: &PartReport, name: &str) -> Option<Rejection> {
+    candidate(report, name).result.clone().err()
+}
+
+/// The times of the bucket of 32 rows.
+fn timing(report: &PartReport, name: &str) -> Timing {
+    let measured = candidate(report, name).result.as_ref().expect("it has times");
+    *measured.timings.iter().find(|timing| timing.rows == 32).expect("it was measured")
 }
 
 #[track_caller]
@@ -108,11 +119,10 @@ fn fastest_right_back_end_wins_and_faulty_ones_are_rejected() {
     assert_eq!(shown("crashing"), "its process ended: signal 6");
     assert!(shown("quitting").contains("exit code 0, without a report"), "{}", shown("quitting"));
     assert!(shown("unmakable").contains("cannot be made"), "{}", shown("unmakable"));
-    let fast = report.timing("fast", 32).expect("measured");
+    let fast = timing(&report, "fast");
     assert_eq!((fast.hot, fast.idle), (Duration::from_micros(10), Duration::from_micros(10)));
     answers_right(&selected);
-    let (by_kernels, by_others) = selected.rows_answered();
-    assert_eq!((by_kernels, by_others), (0, 610));
+    assert_eq!(service.report().0[0].1.rows_answered, (0, 610), "by the kernels, by the other");
 }
 
 #[test]
@@ -191,15 +201,15 @@ fn retrained_model_takes_the_place_of_the_one_before() {
     let maker = Fakes::new(&["fast"]);
     let service = Service::start(config(&folder, maker)).expect("a thread");
     let (old, new) = (weights(1, 1.0), weights(2, 1.5));
-    calibrate(&service, &old);
-    assert!(service.back_end(old.id()).is_some());
-    assert!(service.back_end(new.id()).is_none(), "a back end serves its own snapshot");
+    let (before, _) = calibrate(&service, &old);
     let (selected, report) = calibrate(&service, &new);
     assert_eq!((selected.weights_id(), report.version), (new.id(), 2));
-    assert!(service.back_end(old.id()).is_none());
+    // Its users keep a complete one, of its own weights.
+    assert_eq!(before.weights_id(), old.id());
+    answers_right(&before);
     answers_right(&selected);
-    assert_eq!(service.n_calibrations(), 2);
-    // The same weights again are not measured again.
+    assert_eq!(service.n_calibrations(), 2, "without a store everything is measured again");
+    // The same weights again are not.
     calibrate(&service, &new);
     assert_eq!(service.n_calibrations(), 2);
 }
@@ -240,7 +250,6 @@ fn forgotten_models_and_calibrations_are_removed_and_the_kernels_answer() {
     service.forget();
     assert!(!folder.0.exists() && kept.0.lock().expect("not poisoned").is_empty());
     assert_eq!(service.report(), (Vec::new(), false));
-    assert!(service.back_end(weights(1, 1.0).id()).is_none());
     service.end();
     assert!(!folder.0.exists(), "nothing is written later");
 }
@@ -271,28 +280,111 @@ fn folder_of_exported_models_is_private() {
 }
 
 #[test]
-fn calibration_is_kept_for_the_same_weights_only() {
+fn times_are_kept_and_other_weights_are_only_checked() {
     let folder = Folder::new("kept");
     let kept = Kept::default();
-    let start = |child: Result<ChildCommand, String>| {
-        let config = config(&folder, Fakes::new(&["fast", "crashing"]));
-        let config = ServiceConfig { store: Box::new(kept.clone()), child, ..config };
+    let start = |child: ChildCommand, maker: Fakes| {
+        let config = config(&folder, maker);
+        let config = ServiceConfig { store: Box::new(kept.clone()), child: Ok(child), ..config };
         Service::start(config).expect("a thread")
     };
-    let (_, first) = calibrate(&start(Ok(child())), &weights(1, 1.0));
+    let fakes = || Fakes::new(&["fast", "crashing"]);
+    // A child that could not even be started: nothing is measured or checked.
+    let nowhere = || ChildCommand::hidden("/nowhere/at/all");
+    let (_, first) = calibrate(&start(child(), fakes()), &weights(1, 1.0));
     assert!(!first.is_cached);
-    // Another start, whose child could not even be started: nothing is measured.
-    let nowhere = ChildCommand::hidden("/nowhere/at/all");
-    let service = start(Ok(nowhere.clone()));
-    let (selected, second) = calibrate(&service, &weights(9, 1.0));
-    assert!(second.is_cached && service.n_calibrations() == 0);
+
+    let service = start(nowhere(), fakes());
+    let (selected, same) = calibrate(&service, &weights(9, 1.0));
+    assert!(same.is_cached && service.n_calibrations() == 0);
     assert_eq!(selected.names(), ["fast"; BUCKETS.len()]);
-    assert_eq!(second.candidates, first.candidates);
+    assert_eq!(same.candidates, first.candidates);
     answers_right(&selected);
-    let (selected, other) = calibrate(&start(Ok(nowhere)), &weights(1, 2.0));
-    assert!(!other.is_cached);
+
+    // Online steps made other weights: the times are read, the results are checked.
+    let service = start(child(), fakes());
+    let (selected, other) = calibrate(&service, &weights(2, 2.0));
+    assert!(other.is_cached && service.n_calibrations() == 0);
+    assert_eq!(timing(&other, "fast"), timing(&first, "fast"));
+    assert_eq!(selected.names(), ["fast"; BUCKETS.len()]);
+    answers_right(&selected);
+    let (selected, unchecked) = calibrate(&start(nowhere(), fakes()), &weights(3, 3.0));
     assert_eq!(selected.names(), ["simd"; BUCKETS.len()]);
-    assert!(matches!(rejection(&other, "fast"), Some(Rejection::Failed(_))), "{other:?}");
+    assert!(matches!(rejection(&unchecked, "fast"), Some(Rejection::Failed(_))), "{unchecked:?}");
+
+    // The check of the weights before was kept, for the files that they were exported to.
+    let (selected, _) = calibrate(&start(nowhere(), fakes()), &weights(2, 2.0));
+    assert_eq!(selected.names(), ["fast"; BUCKETS.len()]);
+    let changed = Fakes { exports_more: true, ..fakes() };
+    let (selected, _) = calibrate(&start(nowhere(), changed), &weights(2, 2.0));
+    assert_eq!(selected.names(), ["simd"; BUCKETS.len()], "other files are checked again");
+}
+
+#[test]
+fn times_are_measured_again_for_other_back_ends_and_shapes() {
+    let folder = Folder::new("kept-key");
+    let kept = Kept::default();
+    let is_cached = |maker: Fakes, plan: Plan, weights: &DenseWeights| {
+        let store = Box::new(kept.clone());
+        let config = ServiceConfig { store, plan, ..config(&folder, maker) };
+        calibrate(&Service::start(config).expect("a thread"), weights).1.is_cached
+    };
+    let (usual, own) = (plan(DEADLINE), weights(1, 1.0));
+    let fakes = || Fakes::new(&["slow"]);
+    assert!(!is_cached(fakes(), usual, &own));
+    assert!(is_cached(fakes(), usual, &own));
+    assert!(!is_cached(Fakes { settings: "fp32", ..fakes() }, usual, &own));
+    assert!(!is_cached(Fakes::new(&["slow", "slightly"]), usual, &own));
+    assert!(!is_cached(fakes(), Plan { hot_calls: 6, ..usual }, &own));
+}
+
+#[test]
+fn nothing_is_exported_where_the_kernels_are_known_to_be_fastest() {
+    let folder = Folder::new("fastest-kernels");
+    let kept = Kept::default();
+    let start = |maker: &Arc<Fakes>| {
+        let config = config(&folder, Fakes::new(&[]));
+        let maker: Arc<dyn majordomo_coreml::Maker> = maker.clone();
+        Service::start(ServiceConfig { maker, store: Box::new(kept.clone()), ..config })
+            .expect("a thread")
+    };
+    let maker = Arc::new(Fakes::new(&["slow"]));
+    calibrate(&start(&maker), &weights(1, 1.0));
+    let n_prepared = || maker.prepared.lock().expect("not poisoned").len();
+    assert_eq!(n_prepared(), 1);
+    let (selected, report) = calibrate(&start(&maker), &weights(2, 2.0));
+    assert_eq!((selected.names(), n_prepared()), (["simd"; BUCKETS.len()], 1));
+    assert!(report.is_cached && rejection(&report, "slow").is_none(), "{report:?}");
+}
+
+#[test]
+fn wrong_results_for_new_weights_leave_the_next_fastest() {
+    let folder = Folder::new("turned-wrong");
+    let kept = Kept::default();
+    let start = || {
+        let config = config(&folder, Fakes::new(&["wrong for others", "for large batches"]));
+        Service::start(ServiceConfig { store: Box::new(kept.clone()), ..config }).expect("a thread")
+    };
+    let (selected, _) = calibrate(&start(), &weights(1, 1.0));
+    assert_eq!(selected.names(), ["wrong for others"; BUCKETS.len()]);
+    let service = start();
+    let (selected, report) = calibrate(&service, &weights(2, 2.0));
+    let large = "for large batches";
+    assert_eq!(selected.names(), ["simd", "simd", large, large, large]);
+    let why = rejection(&report, "wrong for others");
+    assert!(matches!(why, Some(Rejection::WrongResult { .. })), "{why:?}");
+    assert_eq!(service.n_calibrations(), 0);
+    answers_right(&selected);
+}
+
+#[test]
+fn wrong_results_of_one_batch_size_are_found() {
+    let folder = Folder::new("wrong-size");
+    let service = Service::start(config(&folder, Fakes::new(&["wrong for 8 rows"])));
+    let (selected, report) = calibrate(&service.expect("a thread"), &weights(1, 1.0));
+    assert_eq!(selected.names(), ["simd"; BUCKETS.len()]);
+    let why = rejection(&report, "wrong for 8 rows");
+    assert!(matches!(why, Some(Rejection::WrongResult { .. })), "{why:?}");
 }
 
 #[test]

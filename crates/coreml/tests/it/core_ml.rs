@@ -5,10 +5,10 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use majordomo_coreml::{
-    BUCKETS, ChildCommand, ComputeUnits, NoStore, Part, Plan, RealTime, Selected, Service,
-    ServiceConfig, Tensor, child_main, open_model, platform_maker,
+    BUCKETS, ChildCommand, ComputeUnits, ModelInput, NoStore, Part, PlainChildren, Plan, RealTime,
+    Selected, Service, ServiceConfig, Tensor, child_main, open_model, platform_maker,
 };
-use majordomo_predictor::{Backend, DenseWeights, Head, SimdBackend};
+use majordomo_predictor::{Backend, DenseWeights, Head, Probes, SimdBackend};
 
 use crate::back_ends::Folder;
 
@@ -58,10 +58,25 @@ fn component_model_predicts_and_wrong_inputs_are_errors() {
     let time_out = Duration::from_secs(60);
     let package = folder.0.join("coreml-cpu-1.mlpackage");
     let model = open_model(&package, ComputeUnits::CpuOnly, time_out).expect("a model");
-    let units = |name: &str| Tensor { name: name.into(), shape: vec![1, 96], data: vec![0.5; 96] };
+    let units = |name: &str| {
+        ModelInput::from(Tensor {
+            name: name.into(),
+            shape: vec![1, 96],
+            data: vec![0.5; 96].into(),
+        })
+    };
     let outputs = model.predict(vec![units("units")], time_out).expect("an answer");
     assert_eq!((outputs[0].name.as_str(), outputs[0].data.len()), ("scores", 12));
     assert!(model.predict(vec![units("no such input")], time_out).is_err());
+    let picture = ModelInput::Image { name: "units".into(), path: folder.0.join("face.png") };
+    let error = model.predict(vec![picture], time_out).expect_err("an array is needed");
+    assert!(error.to_string().contains("no picture `units`"), "{error}");
+    let whole = Tensor { name: "units".into(), shape: vec![1, 96], data: vec![1; 96].into() };
+    println!(
+        "whole numbers for numbers of 32 bits: {:?}",
+        model.predict(vec![whole.into()], time_out)
+    );
+    assert_eq!(model.health(), Ok(()));
     assert!(
         open_model(&folder.0.join("missing.mlmodelc"), ComputeUnits::CpuOnly, time_out).is_err()
     );
@@ -78,6 +93,7 @@ fn calibration_with_real_times() {
     let config = ServiceConfig {
         maker: platform_maker(),
         child: Ok(child),
+        children: Box::new(PlainChildren),
         folder: folder.0.clone(),
         plan: Plan::default(),
         store: Box::new(NoStore),
@@ -87,11 +103,8 @@ fn calibration_with_real_times() {
     let then = move |selected: &[Arc<Selected>]| {
         to.send(selected[0].names().map(str::to_owned)).expect("the test waits");
     };
-    let (probes, thresholds) = (Vec::new(), Vec::new());
-    service.submit(
-        vec![Part { name: "model", weights: weights(), probes, thresholds }],
-        Box::new(then),
-    );
+    let probes = Probes::of_scores(weights(), Vec::new());
+    service.submit(vec![Part { name: "model", probes }], Box::new(then));
     println!("by {BUCKETS:?} rows: {:?}", done.recv().expect("the service lives"));
     println!("{:#?}", service.report());
 }

@@ -79,6 +79,9 @@ pub(crate) struct Fakes {
     /// Folders that were prepared.
     pub(crate) prepared: Mutex<Vec<PathBuf>>,
     pub(crate) cannot_prepare: bool,
+    /// Another file beside the model.
+    pub(crate) exports_more: bool,
+    pub(crate) settings: &'static str,
 }
 
 impl Fakes {
@@ -88,6 +91,8 @@ impl Fakes {
             clock: Arc::default(),
             prepared: Mutex::default(),
             cannot_prepare: false,
+            exports_more: false,
+            settings: "",
         }
     }
 }
@@ -97,12 +102,18 @@ impl Maker for Fakes {
         self.names.clone()
     }
 
+    fn settings(&self, _name: &str) -> String {
+        self.settings.to_owned()
+    }
+
     fn prepare(&self, weights: &DenseWeights, folder: &Path) -> Result<(), BackendError> {
         if self.cannot_prepare {
             return Err(BackendError::Failed("planted".to_owned()));
         }
         self.prepared.lock().expect("not poisoned").push(folder.to_owned());
-        std::fs::write(folder.join("model"), weights.id().0.to_string())
+        let more = if self.exports_more { "of another exporter" } else { "" };
+        std::fs::write(folder.join("more"), more)
+            .and_then(|()| std::fs::write(folder.join("model"), weights.id().0.to_string()))
             .map_err(|error| BackendError::Failed(error.to_string()))
     }
 
@@ -165,6 +176,9 @@ impl Backend for Fake {
             "wrong" => out[0] += 1.0,
             "no number" => out[0] = f32::NAN,
             "wrong row by row" if rows == 1 => out[0] += 1.0,
+            "wrong for 8 rows" if rows == 8 => out[0] += 1.0,
+            "wrong for others" if self.simd.weights().version() != 1 => out[0] += 1.0,
+            "wrong for others" => self.clock.takes(5),
             "crashing" => std::process::abort(),
             "quitting" => std::process::exit(0),
             "hanging" => loop {

@@ -4,8 +4,9 @@ use majordomo_coreml::{ExportSettings, Format, ModelFile, Precision};
 use proptest::prelude::*;
 
 use super::counting::peak_of;
+use super::seeds::data;
 use super::support::{export, kinds, parts, weights};
-use super::target::{data, target};
+use super::target::target;
 
 /// Besides four times the file: errors and other small things.
 const SLACK: usize = 16 * 1024;
@@ -107,6 +108,19 @@ fn faults_of_a_program_are_named() {
     refused(&types(1), blobs, "not of the type that it states");
     refused(&types(3), blobs, "not of the type that it states");
     refused(&replaced(model, &[0x08, 11, 0x10], &[0x08, 12, 0x10], 0), blobs, "values of kind 12");
+}
+
+#[test]
+fn operation_on_two_precisions_is_refused() {
+    let exported = export(&weights(96, 12), single());
+    let (model, Some(blobs)) = parts(&exported) else { panic!("a package") };
+    // The first constant as one of 16 bits: the type of its result, that of its value, and its record.
+    let half = |model: &[u8]| replaced(model, &[0x08, 11, 0x10], &[0x08, 10, 0x10], 1);
+    let mut blobs = blobs.to_vec();
+    blobs[68] = 1;
+    blobs[72..80].copy_from_slice(&192u64.to_le_bytes());
+    blobs[128..320].fill(0);
+    refused(&half(&half(model)), Some(&blobs), "mixes rows of 32 bits and constants of 16");
 }
 
 #[test]

@@ -10,5 +10,6 @@ mod export;
 mod fakes;
 mod hostile;
 mod place;
+mod seeds;
 mod support;
 mod target;

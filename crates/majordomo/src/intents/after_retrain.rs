@@ -6,8 +6,8 @@ use majordomo_predictor::RescoreJob;
 
 /// Follows the model. Its calls come from the learner's thread and must return soon.
 pub(crate) trait AfterRetrain: Send {
-    /// A retrained model answers from now on, or the model that was read at the start.
-    fn retrained(&self, job: RescoreJob);
+    /// Another model answers from now on: retrained, read at the start, or the one before.
+    fn replaced(&self, job: RescoreJob);
 
     /// Something was forgotten: jobs may hold its text.
     fn forget(&self);

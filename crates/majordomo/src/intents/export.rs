@@ -23,6 +23,12 @@ pub(crate) fn export(
     settings: ExportSettings,
 ) -> Result<Exported, IntentExportError> {
     let weights = snapshot.dense().ok_or(IntentExportError::NoModel)?;
-    let stamp = Stamp::new(&weights, snapshot.output_names());
+    let names = snapshot.output_names();
+    let (n_labels, n_outputs) = (names.len(), weights.n_outputs());
+    // A file without names is one of a prior; one of a model without them would be of no use to its reader.
+    if n_labels + 1 != n_outputs {
+        return Err(ExportError::Labels { n_labels, n_outputs }.into());
+    }
+    let stamp = Stamp::new(&weights, names);
     Ok(Exported::new(&weights, &stamp, settings)?)
 }

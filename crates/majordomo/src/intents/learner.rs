@@ -212,6 +212,9 @@ impl Learner {
             Message::RollBack(reply) => {
                 let done = self.brain.predictor.roll_back();
                 self.changed();
+                if done {
+                    self.report_model();
+                }
                 self.publish();
                 let _ = reply.send(done);
             }
@@ -362,7 +365,7 @@ impl Learner {
         if let Some(after) = &self.after_retrain
             && let Some(job) = self.brain.predictor.rescore_job()
         {
-            after.retrained(job);
+            after.replaced(job);
         }
     }
 

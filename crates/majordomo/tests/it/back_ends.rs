@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use majordomo::{
-    BackEnds, Builder, ChildCommand, ComponentSpec, Maker, Manager, Prediction, StatusValue,
+    BackEnds, Builder, ChildCommand, ComponentSpec, GuardForm, Maker, Manager, Prediction,
+    StatusValue,
 };
 use majordomo_predictor::{Backend, BackendError, DenseWeights};
 
@@ -98,6 +99,81 @@ fn retrained_model_is_rescored_by_the_kernels_where_there_is_no_other() {
         // A re-scoring holds texts; forgetting drops its result as well.
         manager.intents().forget_everything().await.unwrap();
         rescored(&manager, false).await;
+        manager.shutdown(None).await;
+    });
+}
+
+#[test]
+fn model_that_is_rolled_back_is_rescored_in_place_of_the_one_after_it() {
+    run(async {
+        let program = std::env::current_exe().unwrap();
+        let maker = Arc::new(Unexported::default());
+        let manager = builder(BackEnds::new(maker, ChildCommand::hidden(program)));
+        let manager = manager.start().await.unwrap();
+        teach(&manager).await;
+        rescored(&manager, true).await;
+        let before = loop {
+            let before = row(&manager, "rescored_version").await;
+            if manager.intents().roll_back().await.unwrap() {
+                break before;
+            }
+            manager.intents().teach("play some jazz once more", &["music"]).await.unwrap();
+        };
+        // Nothing is taught any more, so no retrain reports a model.
+        while row(&manager, "rescored_version").await == before {
+            tokio::task::yield_now().await;
+        }
+        manager.shutdown(None).await;
+    });
+}
+
+#[test]
+fn calibration_child_has_the_mark_by_which_the_guard_finds_it() {
+    /// Its model is exported; nothing makes it, since the child is a script.
+    struct Exported;
+
+    impl Maker for Exported {
+        fn names(&self) -> Vec<String> {
+            vec!["accelerator".to_owned()]
+        }
+
+        fn prepare(&self, _weights: &DenseWeights, _folder: &Path) -> Result<(), BackendError> {
+            Ok(())
+        }
+
+        fn make(
+            &self,
+            _name: &str,
+            _weights: &DenseWeights,
+            _folder: &Path,
+        ) -> Result<Arc<dyn Backend>, BackendError> {
+            Err(BackendError::Failed("never made".to_owned()))
+        }
+    }
+
+    run(async {
+        let world = World::new();
+        let file = world.path("environment");
+        let script = r#"env >"$1.new"; mv "$1.new" "$1""#;
+        let words = ["-c", script, "sh", file.to_str().unwrap()];
+        let child = ChildCommand {
+            program: "/bin/sh".into(),
+            args: words.map(Into::into).into(),
+            env: Vec::new(),
+        };
+        let manager = builder(BackEnds::new(Arc::new(Exported), child));
+        let manager = manager.guard(GuardForm::Shell).start().await.unwrap();
+        teach(&manager).await;
+        rescored(&manager, true).await;
+        let environment = std::fs::read_to_string(&file).unwrap();
+        let value = |name: &str| {
+            environment.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+        };
+        let own = format!("{}-", std::process::id());
+        let mark = value("MAJORDOMO_INCARNATION").unwrap();
+        assert!(mark.starts_with(&own) && mark.ends_with("/__calibrate/0/0/"), "{mark}");
+        // A program whose `main` takes no notice of the child's arguments starts no second manager.
+        assert_eq!(value("MAJORDOMO_CALIBRATES"), Some("1"));
         manager.shutdown(None).await;
     });
 }

@@ -5,8 +5,9 @@ use std::sync::atomic::AtomicBool;
 
 use majordomo_core::{ComponentId, ComponentKey};
 use majordomo_predictor::{
-    Backend, BackendError, Capabilities, DenseWeights, Head, KeywordMatcher, PredictorConfig,
-    RescoreBackends, RescoreError, SimdBackend, TextPredictor, Verdict, WeightsId,
+    Backend, BackendError, Capabilities, DenseWeights, Head, IntentScratch, KeywordMatcher,
+    PredictorConfig, Probes, RescoreBackends, RescoreError, SimdBackend, TextPredictor, Verdict,
+    WeightsId,
 };
 
 static NEVER: AtomicBool = AtomicBool::new(false);
@@ -115,14 +116,58 @@ fn kernels_answer_rows_and_refuse_wrong_lengths() {
     assert!(shape.is_err());
     simd.weights().activate(&mut out);
     assert!((out[0] + out[1] - 1.0).abs() < 1e-6);
-    assert_eq!(DenseWeights::likeliest(&out[2..]), 1);
+}
+
+/// The kernels' scores of probes.
+fn scores(probes: &Probes) -> Vec<f32> {
+    let mut out = vec![0.0; probes.n_rows() * probes.weights().n_outputs()];
+    let simd = SimdBackend::new(probes.weights().clone());
+    simd.infer_batch(probes.units(), probes.n_rows(), &mut out).expect("an answer");
+    out
 }
 
 #[test]
-fn probes_are_rows_of_kept_outcomes() {
+fn answers_of_probes_are_those_of_queries() {
+    let mut predictor = trained();
+    // A text with a negation is read twice.
+    predictor.learn("play jazz and do not wake me", &[ComponentKey(0)]).expect("a text");
+    let job = predictor.rescore_job().expect("a model");
+    let probes = job.probes(usize::MAX).expect("a model");
+    assert!(probes.n_rows() >= 121, "{}", probes.n_rows());
+    let answers = probes.answers(&scores(&probes));
+    let snapshot = predictor.snapshot();
+    let mut scratch = IntentScratch::default();
+    let (mut probabilities, mut decisions) = (Vec::new(), Vec::new());
+    for (text, _) in predictor.outcomes() {
+        let answer = snapshot.intents(text, &mut scratch);
+        let mut needed: Vec<_> = answer.components.iter().map(|i| i.component).collect();
+        needed.sort_unstable();
+        decisions.push((answer.decision, needed));
+        probabilities.extend_from_slice(scratch.probabilities());
+    }
+    assert_eq!(answers.decisions, decisions);
+    assert_eq!(answers.probabilities, probabilities);
+    // The linear part decides beside the perceptron, whose bare probabilities are others.
+    let bare = Probes::of_scores(probes.weights().clone(), probes.units().to_vec());
+    assert_ne!(bare.answers(&scores(&bare)).probabilities, probabilities);
+}
+
+#[test]
+fn probes_are_of_all_outcomes_and_filled_up_where_they_are_few() {
     let mut predictor = trained();
     let job = predictor.rescore_job().expect("a model");
-    let n_hidden = job.dense().expect("a model").n_hidden();
-    assert_eq!(job.probes(10).len(), 10 * n_hidden);
-    assert_eq!(job.probes(usize::MAX).len(), 120 * n_hidden);
+    let few = job.probes(10).expect("a model");
+    assert_eq!((few.n_rows(), few.answers(&scores(&few)).decisions.len()), (10, 10));
+    let filled = few.clone().with_random_rows(64);
+    let answers = filled.answers(&scores(&filled));
+    assert_eq!((filled.n_rows(), answers.decisions.len()), (64, 10));
+    assert_eq!(answers.probabilities.len(), 64 * filled.weights().n_outputs());
+    assert_eq!(filled.units()[..few.units().len()], *few.units());
+    let topics = job.prior_probes(10).expect("the shipped prior");
+    assert!(topics.n_rows() > 0 && topics.n_rows() <= 10);
+    let answers = topics.answers(&scores(&topics));
+    let n_topics = topics.weights().n_outputs();
+    let sums = answers.probabilities.chunks_exact(n_topics).map(|row| row.iter().sum::<f32>());
+    assert!(sums.into_iter().all(|sum| (sum - 1.0).abs() < 1e-4));
+    assert_eq!(job.probes(0).expect("a model").n_rows(), 0);
 }

@@ -24,7 +24,7 @@ use super::pidfile::IfGone;
 use super::protocol::{HELLO, LEAVE, Listed};
 use super::{ANSWER_DEADLINE, GuardConfig, GuardError, GuardForm, Trampoline, pidfile};
 use crate::children;
-use crate::proctable::{self, ProcessGroup};
+use crate::proctable::{self, ProcessGroup, TAG_VARIABLE};
 
 /// A guard that has to end is given this long before it is killed.
 const END_DEADLINE: Duration = Duration::from_secs(2);
@@ -109,6 +109,13 @@ impl Guard {
     #[must_use]
     pub fn session(&self) -> &str {
         &self.session
+    }
+
+    /// The variable that marks a process of this manager that belongs to no component, and what the process inherits it to: the
+    /// hidden form kills them when the manager is gone, and the next manager those that are left.
+    #[must_use]
+    pub fn mark(&self, purpose: &str) -> (&'static str, String) {
+        (TAG_VARIABLE, format!("{}/{purpose}/0/0/", self.session))
     }
 
     pub(crate) fn trampoline(&self, stdin: StdinMode) -> Trampoline {

@@ -49,6 +49,8 @@ pub(crate) fn tests(tests: &mut Vec<Trial>) {
     for form in ["stop", "kill"] {
         add(tests, &format!("guard::strays_after_{form}"), move || strays(form));
     }
+    #[cfg(target_os = "linux")]
+    add(tests, "guard::marked_process_ends_after_kill", marked_process_ends_after_kill);
 }
 
 pub(crate) fn form(name: &str) -> GuardForm {
@@ -407,6 +409,17 @@ async fn closed() {
     let error = loader.start(context(spec(&["say", "x"], ReadySpec::Started))).await.unwrap_err();
     assert!(matches!(error, ProcessError::Guard { .. }), "{error}");
     assert!(error.to_string().contains("c: not started, because the guard"), "{error}");
+}
+
+/// A process of no component, such as one that measures something, is found by its mark.
+#[cfg(target_os = "linux")]
+fn marked_process_ends_after_kill() {
+    let mut manager = Manager::start("marking-manager", &[]);
+    manager.wait_for("aside");
+    let aside = read_pid(&manager.dir.path("aside"));
+    assert!(lives(aside));
+    manager.kill();
+    eventually(GONE_WITHIN, "the marked process is gone", || !lives(aside));
 }
 
 /// A child that leaves its group is found when its component stops, or when the manager is killed.

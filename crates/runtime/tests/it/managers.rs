@@ -119,6 +119,17 @@ pub(crate) fn main(kind: &str, dir: &str, rest: &[&str]) -> ExitCode {
                 }
                 std::future::pending().await
             }
+            // A marked child that belongs to no component.
+            ("marking-manager", []) => {
+                let loader = start(form("hidden"), Some(Subreaper::enable().unwrap())).await;
+                let (name, value) = loader.guard().mark("aside");
+                let script = r#"echo $$ >"$1.new"; mv "$1.new" "$1"; exec sleep 1000"#;
+                let mut command = std::process::Command::new("/bin/sh");
+                command.args(["-c", script, "sh", &path("aside")]).env(name, value);
+                let mut child = majordomo_runtime::children::spawn(&mut command).unwrap();
+                child.wait().unwrap();
+                std::future::pending().await
+            }
             // A component with many orphaned grandchildren, which end at once.
             ("adopting-manager", [n]) => {
                 let loader = start(form("hidden"), Some(Subreaper::enable().unwrap())).await;

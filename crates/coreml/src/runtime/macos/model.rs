@@ -21,10 +21,71 @@ use objc2_core_ml::{
 };
 use objc2_foundation::{NSArray, NSDictionary, NSError, NSNumber, NSString, NSURL};
 
-use crate::tensor::{ComputeUnits, Tensor};
+use crate::arrays::{ModelInput, Tensor, TensorData, Width, gathered, strides_of};
+use crate::tensor::ComputeUnits;
 
-/// An input: name, shape, numbers in row-major order.
-pub(super) type Input<'a> = (&'a str, &'a [usize], &'a [f32]);
+/// An input by its name.
+pub(super) enum Input<'a> {
+    /// Shape, and as many numbers in row-major order.
+    Array { name: &'a str, shape: &'a [usize], numbers: Numbers<'a> },
+    /// A file.
+    Image { name: &'a str, path: &'a Path },
+}
+
+/// Numbers that Core ML reads where they are.
+#[derive(Clone, Copy)]
+pub(super) enum Numbers<'a> {
+    F32(&'a [f32]),
+    F16(&'a [u16]),
+    F64(&'a [f64]),
+    I32(&'a [i32]),
+}
+
+impl<'a> From<&'a ModelInput> for Input<'a> {
+    fn from(input: &'a ModelInput) -> Self {
+        match input {
+            ModelInput::Tensor(Tensor { name, shape, data }) => Self::Array {
+                name,
+                shape,
+                numbers: match data {
+                    TensorData::F32(data) => Numbers::F32(data),
+                    TensorData::F16(data) => Numbers::F16(data),
+                    TensorData::F64(data) => Numbers::F64(data),
+                    TensorData::I32(data) => Numbers::I32(data),
+                },
+            },
+            ModelInput::Image { name, path } => Self::Image { name, path },
+        }
+    }
+}
+
+impl Input<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Array { name, .. } | Self::Image { name, .. } => name,
+        }
+    }
+}
+
+impl Numbers<'_> {
+    /// Where they are, how many, and of which type.
+    fn parts(&self) -> (NonNull<c_void>, usize, MLMultiArrayDataType) {
+        match self {
+            Self::F32(data) => {
+                (NonNull::from(*data).cast(), data.len(), MLMultiArrayDataType::Float32)
+            }
+            Self::F16(data) => {
+                (NonNull::from(*data).cast(), data.len(), MLMultiArrayDataType::Float16)
+            }
+            Self::F64(data) => {
+                (NonNull::from(*data).cast(), data.len(), MLMultiArrayDataType::Double)
+            }
+            Self::I32(data) => {
+                (NonNull::from(*data).cast(), data.len(), MLMultiArrayDataType::Int32)
+            }
+        }
+    }
+}
 
 /// A model on the thread that loaded it.
 pub(super) struct Model {
@@ -150,7 +211,12 @@ impl Model {
         guarded(|| {
             let unloaded = || BackendError::Ended("it is unloaded".to_owned());
             let model = self.model.0.as_ref().ok_or_else(unloaded)?;
-            let names: Vec<_> = inputs.iter().map(|(name, ..)| NSString::from_str(name)).collect();
+            let names: Vec<_> =
+                inputs.iter().map(|input| NSString::from_str(input.name())).collect();
+            let value = |input: &Input<'_>| match *input {
+                Input::Array { name, shape, numbers } => array(name, shape, numbers),
+                Input::Image { name, path } => image(model, name, path),
+            };
             let values: Vec<_> = inputs.iter().map(value).collect::<Result<_, _>>()?;
             let keys: Vec<&NSString> = names.iter().map(|name| &**name).collect();
             let objects: Vec<&AnyObject> =
@@ -204,25 +270,25 @@ fn numbers(values: &[usize]) -> Retained<NSArray<NSNumber>> {
 }
 
 /// An array of Core ML over the numbers of an input.
-fn value(&(name, shape, data): &Input<'_>) -> Result<Retained<MLFeatureValue>, BackendError> {
+fn array(
+    name: &str,
+    shape: &[usize],
+    numbers_of_input: Numbers<'_>,
+) -> Result<Retained<MLFeatureValue>, BackendError> {
+    let (pointer, n, kind) = numbers_of_input.parts();
     let count = shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side));
-    if count != Some(data.len()) || data.is_empty() {
-        let n = data.len();
+    if count != Some(n) || n == 0 {
         return Err(BackendError::Failed(format!("input `{name}` has {n} numbers for {shape:?}")));
     }
-    let mut strides = vec![1; shape.len()];
-    for side in (1..shape.len()).rev() {
-        strides[side - 1] = strides[side] * shape[side];
-    }
-    let pointer = NonNull::from(data).cast::<c_void>();
-    // SAFETY: shape and strides stay within `data`, which outlives the prediction, the only user of the array. Core ML reads
+    let strides = strides_of(shape);
+    // SAFETY: shape and strides stay within the numbers, which outlive the prediction, the only user of the array. Core ML reads
     // inputs and does not write them. Without a deallocator it frees nothing.
     let array = unsafe {
         MLMultiArray::initWithDataPointer_shape_dataType_strides_deallocator_error(
             MLMultiArray::alloc(),
             pointer,
             &numbers(shape),
-            MLMultiArrayDataType::Float32,
+            kind,
             &numbers(&strides),
             None,
         )
@@ -230,6 +296,32 @@ fn value(&(name, shape, data): &Input<'_>) -> Result<Retained<MLFeatureValue>, B
     let array = array.map_err(reported)?;
     // SAFETY: the value keeps the array alive.
     Ok(unsafe { MLFeatureValue::featureValueWithMultiArray(&array) })
+}
+
+/// A picture in a file, scaled to the size that the model's input of this name takes.
+fn image(
+    model: &MLModel,
+    name: &str,
+    path: &Path,
+) -> Result<Retained<MLFeatureValue>, BackendError> {
+    // SAFETY: plain getters of a model that is on its own thread.
+    let inputs = unsafe { model.modelDescription().inputDescriptionsByName() };
+    let described = inputs.objectForKey(&NSString::from_str(name));
+    // SAFETY: as above; a description of another kind returns none.
+    let constraint = described.and_then(|input| unsafe { input.imageConstraint() });
+    let Some(constraint) = constraint else {
+        return Err(BackendError::Failed(format!("the model has no picture `{name}` as input")));
+    };
+    let file = url(path)?;
+    // SAFETY: the objects live through the call; there are no options of a wrong type.
+    let value = unsafe {
+        MLFeatureValue::featureValueWithImageAtURL_constraint_options_error(
+            &file,
+            &constraint,
+            None,
+        )
+    };
+    value.map_err(reported)
 }
 
 fn tensors(outputs: &ProtocolObject<dyn MLFeatureProvider>) -> Result<Vec<Tensor>, BackendError> {
@@ -263,9 +355,10 @@ fn tensor(name: String, array: &MLMultiArray) -> Result<Tensor, BackendError> {
         return Err(BackendError::Failed(why));
     }
     let width = match kind {
-        MLMultiArrayDataType::Float16 => 2,
-        MLMultiArrayDataType::Float32 => 4,
-        MLMultiArrayDataType::Double => 8,
+        MLMultiArrayDataType::Float16 => Width::Half,
+        MLMultiArrayDataType::Float32 => Width::Single,
+        MLMultiArrayDataType::Double => Width::Double,
+        MLMultiArrayDataType::Int32 => Width::Integer,
         other => {
             let why = format!("output `{name}` has numbers of type {}", other.0);
             return Err(BackendError::Failed(why));
@@ -284,29 +377,4 @@ fn tensor(name: String, array: &MLMultiArray) -> Result<Tensor, BackendError> {
     let data = data.into_inner();
     let data = data.ok_or_else(|| BackendError::Failed(format!("output `{name}` is too short")))?;
     Ok(Tensor { name, shape, data })
-}
-
-/// The numbers of an array in row-major order; none if one of them is outside `bytes`.
-fn gathered(bytes: &[u8], shape: &[usize], strides: &[usize], width: usize) -> Option<Vec<f32>> {
-    let count = shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side))?;
-    // Every number takes a byte at least.
-    let mut out = Vec::with_capacity(count.min(bytes.len()));
-    let mut at = vec![0; shape.len()];
-    for _ in 0..count {
-        let start = at.iter().zip(strides).map(|(at, stride)| at * stride).sum::<usize>() * width;
-        let bytes = bytes.get(start..start.checked_add(width)?)?;
-        out.push(match width {
-            2 => crate::half::to_f32(u16::from_le_bytes(bytes.try_into().ok()?)),
-            4 => f32::from_le_bytes(bytes.try_into().ok()?),
-            _ => f64::from_le_bytes(bytes.try_into().ok()?) as f32,
-        });
-        for side in (0..shape.len()).rev() {
-            at[side] += 1;
-            if at[side] < shape[side] {
-                break;
-            }
-            at[side] = 0;
-        }
-    }
-    Some(out)
 }
