@@ -22,9 +22,7 @@ const MACOS: &str = "aarch64-apple-darwin";
 const PACKAGES: &[&str] = &["majordomo-simd"];
 
 /// Packages with code for macOS alone, which is checked by type and linted.
-const MACOS_PACKAGES: &[&str] = &["majordomo-coreml", "majordomo"];
-/// Their features for macOS.
-const MACOS_FEATURES: &str = "majordomo/coreml";
+const MACOS_PACKAGES: &[&str] = &["majordomo-coreml", "majordomo-memory"];
 
 /// Runs everything for the packages named.
 ///
@@ -86,13 +84,16 @@ pub(crate) fn run(project: &Project, packages: &[String], required: bool) -> Res
     }
     let knows = |name: &str| project.packages.iter().any(|package| package.name == name);
     if is_default && MACOS_PACKAGES.iter().all(|name| knows(name)) {
-        println!("-- {MACOS}: types and lints of the runtime for Core ML");
-        let names = &MACOS_PACKAGES.iter().flat_map(|name| ["--package", name]).collect::<Vec<_>>();
-        let check = cmd!(
-            sh,
-            "cargo check -Zbuild-std=std --lib --target {MACOS} --target-dir {target} --features {MACOS_FEATURES} {names...}"
-        );
-        child::run(tools.without_c(&sh, check)?.env("RUSTC_BOOTSTRAP", "1"))?;
+        println!("-- {MACOS}: types and lints of the runtime for Core ML, and of its tests");
+        let names = MACOS_PACKAGES.iter().flat_map(|name| ["--package", name]);
+        let libraries = ["--lib"].into_iter().chain(names).collect();
+        for what in [libraries, vec!["--tests", "--package", MACOS_PACKAGES[0]]] {
+            let check = cmd!(
+                sh,
+                "cargo check -Zbuild-std=std,test --target {MACOS} --target-dir {target} {what...}"
+            );
+            child::run(tools.without_c(&sh, check)?.env("RUSTC_BOOTSTRAP", "1"))?;
+        }
     }
     Ok(closing)
 }

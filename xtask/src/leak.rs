@@ -5,7 +5,7 @@
 //! compiler is forced to accept it, for these builds only and in a folder of their own. valgrind runs where
 //! it is installed, and loom always. A tool that cannot run is reported and is no failure, unless it is required.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use xshell::{Shell, cmd};
 
 use crate::child::{self, Closing};
@@ -64,7 +64,7 @@ pub(crate) fn quick(project: &Project) -> Result<Closing> {
 }
 
 /// The host, if its toolchain has the runtimes.
-fn sanitized_host(sh: &Shell) -> Result<Option<String>> {
+pub(crate) fn sanitized_host(sh: &Shell) -> Result<Option<String>> {
     let version = cmd!(sh, "rustc --version --verbose").quiet().read()?;
     let Some(host) = host(&version) else { return Ok(None) };
     let libraries = cmd!(sh, "rustc --print target-libdir").quiet().read()?;
@@ -73,6 +73,12 @@ fn sanitized_host(sh: &Shell) -> Result<Option<String>> {
         .iter()
         .any(|path| path.file_name().is_some_and(|n| is_runtime(&n.to_string_lossy())));
     Ok(has_runtime.then(|| host.to_owned()))
+}
+
+/// The host, whatever its toolchain has.
+pub(crate) fn any_host(sh: &Shell) -> Result<String> {
+    let version = cmd!(sh, "rustc --version --verbose").quiet().read()?;
+    host(&version).map(str::to_owned).context("rustc does not print its host")
 }
 
 fn host(version: &str) -> Option<&str> {

@@ -12,6 +12,7 @@ mod callgrind;
 mod child;
 mod coreml;
 mod cross;
+mod fuzz;
 mod lab;
 mod leak;
 mod package;
@@ -66,6 +67,15 @@ mod flags {
                 repeated -p,--package name: String
                 /// Fails, instead of saying so and passing, where the tools cannot be had.
                 optional --required
+            }
+            /// Runs the fuzz targets for a while; inputs that were found stay in target/fuzz/corpus.
+            cmd fuzz {
+                /// Minutes of all targets together (default: 5).
+                optional --minutes n: u64
+                /// address (default), or none where the toolchain has no sanitizers.
+                optional --sanitizer word: String
+                /// One target of fuzz/fuzz_targets; without it all.
+                optional target: String
             }
             /// Compares with another revision: instruction counts of the key paths, then the criterion benches in turn.
             cmd bench {
@@ -137,6 +147,12 @@ fn run() -> Result<ExitCode> {
                 Some(path) => tidy::run_words(&project, path),
                 None => tidy::run(&Project::load()?),
             }
+        }
+        flags::XtaskCmd::Fuzz(flags) => {
+            let sanitizer = fuzz::Sanitizer::parse(flags.sanitizer.as_deref())?;
+            let seconds = flags.minutes.unwrap_or(5).saturating_mul(60);
+            fuzz::run(&project, flags.target.as_deref(), seconds, sanitizer)?;
+            true
         }
         flags::XtaskCmd::Bench(flags) => {
             bench::compare(&project, &flags.compare, flags.filter.as_deref(), flags.instructions)?;

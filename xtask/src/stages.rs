@@ -319,7 +319,8 @@ fn benches(context: &Context<'_>) -> Result<Closing> {
         println!("no crate declares a bench");
         return Ok(Closing::default());
     }
-    child::run(cmd!(sh, "cargo test --workspace {targets...}"))
+    // With the features of the tests, whose builds are there.
+    child::run(cmd!(sh, "cargo test --workspace --features {ADDED_FEATURES} {targets...}"))
 }
 
 /// In release mode and in a folder of its own: another cfg means other builds of everything.

@@ -4,6 +4,8 @@
 //! asks all commands with the file's dense layers in place of the model's. Every other part of an answer is the product's. A
 //! difference beyond the bounds is an error. Core ML itself does not run here.
 
+mod acts;
+mod commands;
 mod samples;
 
 use std::path::PathBuf;
@@ -13,15 +15,12 @@ use anyhow::{Context, ensure};
 use majordomo_core::{ComponentId, ComponentKey};
 use majordomo_coreml::{ExportSettings, Exported, Format, ModelFile, Precision, Stamp};
 use majordomo_predictor::{
-    Decision, DenseForward, IntentScratch, Intents, KeywordMatcher, PredictorConfig, TextPredictor,
-    TextSnapshot, Verdict,
+    DenseForward, IntentScratch, KeywordMatcher, PredictorConfig, TextPredictor, TextSnapshot,
+    Verdict,
 };
 
-use crate::footprint::texts::made_up;
-use crate::intents::data::{DataSet, Row};
-
-/// Made-up commands, and their components.
-const MADE_UP: (usize, usize) = (1200, 12);
+use self::acts::Acts;
+use crate::intents::data::DataSet;
 
 /// Differences of probabilities that are allowed, in single and in half precision.
 const BOUNDS: [f64; 2] = [1e-6, 2e-3];
@@ -29,7 +28,7 @@ const BOUNDS: [f64; 2] = [1e-6, 2e-3];
 /// Compares exported files with the kernels.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Commands (TSV, may be gzipped): split, labels, text; without it made-up ones
+    /// Commands (TSV, may be gzipped): split, labels, text; without it 10 000 from those of the example assistant
     data: Option<PathBuf>,
     /// Learn so many commands of the split train, from all of it; every command is asked
     #[arg(long, default_value_t = 2000)]
@@ -49,7 +48,7 @@ struct Subject {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let set = match &args.data {
         Some(path) => DataSet::read_rows(path)?,
-        None => made_up_set(),
+        None => commands::commands()?,
     };
     let subject = learn(&set, args.learn)?;
     println!("{} commands, {} components", subject.texts.len(), subject.names.len());
@@ -66,17 +65,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Some(dir) => samples::write(&subject, dir),
         None => Ok(()),
     }
-}
-
-/// Texts with the components that they need.
-fn made_up_set() -> DataSet {
-    let (n, n_components) = MADE_UP;
-    let labels = (0..n_components).map(|i| format!("component{i}")).collect();
-    let rows = (0..n).map(|i| {
-        let (_, text) = made_up(i, n_components);
-        Row { text, labels: vec![(i % n_components) as u32] }
-    });
-    DataSet { name: "made up".to_owned(), labels, train: rows.collect(), ..DataSet::default() }
 }
 
 fn learn(set: &DataSet, n: usize) -> anyhow::Result<Subject> {
@@ -135,24 +123,6 @@ impl DenseForward for FileDense {
     }
 }
 
-/// The acts of an answer: whether to load, and which components.
-fn acts(answer: &Intents<'_>) -> (Decision, Vec<ComponentKey>) {
-    let mut needed: Vec<_> = answer.components.iter().map(|intent| intent.component).collect();
-    needed.sort();
-    (answer.decision, needed)
-}
-
-/// How far the answer is from another: of confidences from their thresholds, or of the likeliest two from each other.
-fn margin(answer: &Intents<'_>) -> f64 {
-    let confidence = |i: usize| answer.candidates.get(i).map(|c| f64::from(c.confidence.get()));
-    let to_threshold = answer
-        .candidates
-        .iter()
-        .map(|c| (f64::from(c.confidence.get()) - f64::from(c.threshold.get())).abs());
-    let tie = confidence(0).zip(confidence(1)).map(|(a, b)| (a - b).abs());
-    to_threshold.chain(tie).fold(f64::INFINITY, f64::min)
-}
-
 fn compare(subject: &Subject, settings: ExportSettings) -> anyhow::Result<()> {
     let (exported, file) = subject.export(settings)?;
     let dense = FileDense(file);
@@ -160,16 +130,21 @@ fn compare(subject: &Subject, settings: ExportSettings) -> anyhow::Result<()> {
     let (mut ours, mut theirs) = (IntentScratch::default(), IntentScratch::default());
     let (mut largest, mut n_changed, mut n_near, mut n_answered) = (0.0f64, 0, 0, 0);
     for text in &subject.texts {
-        let answer = subject.snapshot.intents(text, &mut ours);
-        let (acted, margin) = (acts(&answer), margin(&answer));
-        let by_file = acts(&subject.snapshot.intents_by(&dense, text, &mut theirs));
+        let ask = |scratch: &mut IntentScratch, dense: Option<&dyn DenseForward>| {
+            let acts = match dense {
+                Some(dense) => Acts::of(&subject.snapshot.intents_by(dense, text, scratch)),
+                None => Acts::of(&subject.snapshot.intents(text, scratch)),
+            };
+            acts.with_none(scratch)
+        };
+        let (acted, by_file) = (ask(&mut ours, None), ask(&mut theirs, Some(&dense)));
         n_answered += usize::from(!ours.probabilities().is_empty());
         for (a, b) in ours.probabilities().iter().zip(theirs.probabilities()) {
             largest = largest.max((f64::from(*a) - f64::from(*b)).abs());
         }
-        if acted != by_file {
+        if !acted.agrees(&by_file) {
             n_changed += 1;
-            n_near += u32::from(margin <= bound);
+            n_near += u32::from(acted.is_near(&by_file, bound));
         }
     }
     let (format, precision) = (

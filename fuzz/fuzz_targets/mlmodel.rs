@@ -1,0 +1,11 @@
+//! An `.mlmodel` from anywhere: read, and evaluated where that succeeds.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../crates/coreml/tests/it/target.rs"]
+mod target;
+
+fuzz_target!(|data: &[u8]| {
+    target::read_and_evaluate(data, None);
+});
