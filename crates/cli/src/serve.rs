@@ -54,7 +54,13 @@ pub(crate) async fn run(
     let options =
         ServeOptions { socket, tcp: args.tcp, token, token_file: args.token_file.clone() };
     let claimed = majordomo_server::claim(options).await?;
-    let gateway = claim_gateway(args.config.clone()).await?;
+    let gateway = tokio::select! {
+        claimed = claim_gateway(args.config.clone()) => claimed?,
+        () = interrupts.next() => {
+            tracing::info!("interrupted while starting");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let log: fn(&str) = |text| tracing::info!("{text}");
     let started = start_or_interrupt(builder, json, &mut interrupts, log, Exit::Success).await?;
     let manager = match started {
