@@ -88,7 +88,7 @@ pub struct PartReport {
     pub weights: WeightsId,
     /// Rows that were answered with these weights: by the kernels, by another back end.
     pub rows_answered: (u64, u64),
-    /// By bucket of [`BUCKETS`], the name of the back end.
+    /// By bucket of [`BUCKETS`](crate::BUCKETS), the name of the back end.
     pub chosen: Vec<String>,
     /// Whether the times were read instead of measured.
     pub is_cached: bool,
