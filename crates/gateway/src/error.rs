@@ -49,3 +49,12 @@ pub(crate) fn check_tokens(spec: &GatewaySpec, folder: &Path) -> Result<(), Gate
     }
     Ok(())
 }
+
+/// Refuses an address that other machines reach where no token is configured.
+pub(crate) fn needs_token(spec: &GatewaySpec, address: SocketAddr) -> Result<(), GatewayError> {
+    if address.ip().is_loopback() || !spec.tokens.is_empty() {
+        return Ok(());
+    }
+    let why = "other machines reach it, and no token is configured; add [gateway.tokens.NAME]";
+    Err(GatewayError::Listen { address, why: why.to_owned() })
+}

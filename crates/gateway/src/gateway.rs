@@ -4,6 +4,7 @@
 //! another one; members, with what is under way, stay.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -33,8 +34,14 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A table of a configuration; members and room of the one before stay. Blocking: reads tokens.
-    fn new(declared: Arc<Declared>, folder: &std::path::Path, before: Option<&Self>) -> Self {
+    /// A table of a configuration; members and room of the one before stay. Where other machines reach the gateway, its last tokens
+    /// stay until the address is given up, which takes a restart. Blocking: reads tokens.
+    fn new(
+        declared: Arc<Declared>,
+        folder: &std::path::Path,
+        before: Option<&Self>,
+        is_exposed: bool,
+    ) -> Self {
         let spec = match (&declared.gateway, before) {
             (Some(spec), _) => Arc::clone(spec),
             (None, Some(before)) => {
@@ -42,6 +49,17 @@ impl Table {
                 Arc::clone(&before.spec)
             }
             (None, None) => Arc::default(),
+        };
+        let spec = match before {
+            Some(before) if is_exposed && spec.tokens.is_empty() => {
+                tracing::warn!(
+                    "the tokens of [gateway] were removed, and other machines reach it; they are needed until a restart"
+                );
+                let mut kept = (*spec).clone();
+                kept.tokens.clone_from(&before.spec.tokens);
+                Arc::new(kept)
+            }
+            _ => spec,
         };
         let access = Access::new(&spec, folder, |name, error| {
             tracing::error!(token = name, "{error}; the token opens nothing until it is reloaded");
@@ -65,6 +83,8 @@ struct Inner {
     manager: Manager,
     /// The folder that the files of tokens are relative to.
     folder: PathBuf,
+    /// Other machines reach it, by a listener of its own.
+    is_exposed: bool,
     table: ArcSwap<Table>,
     /// Locked while a table is made.
     making: tokio::sync::Mutex<()>,
@@ -90,16 +110,30 @@ impl Gateway {
     /// # Errors
     /// [`GatewayError::Token`] for a token that cannot be used.
     pub async fn new(manager: Manager, folder: PathBuf) -> Result<Self, GatewayError> {
+        Self::reached_by(manager, folder, None).await
+    }
+
+    /// The same, where other machines reach it at an address.
+    pub(crate) async fn reached_by(
+        manager: Manager,
+        folder: PathBuf,
+        others: Option<SocketAddr>,
+    ) -> Result<Self, GatewayError> {
         let declared = manager.declared();
         let (spec, base) = (declared.gateway.clone().unwrap_or_default(), folder.clone());
         let table = tokio::task::spawn_blocking(move || {
             crate::error::check_tokens(&spec, &base)?;
-            Ok::<_, GatewayError>(Table::new(declared, &base, None))
+            // The file may be another one than when the address was taken.
+            if let Some(address) = others {
+                crate::error::needs_token(&spec, address)?;
+            }
+            Ok::<_, GatewayError>(Table::new(declared, &base, None, others.is_some()))
         });
         let table = table.await.map_err(|_| GatewayError::ShuttingDown)??;
         let inner = Inner {
             manager,
             folder,
+            is_exposed: others.is_some(),
             table: ArcSwap::from_pointee(table),
             making: tokio::sync::Mutex::default(),
             closing: watch::Sender::new(false),
@@ -128,8 +162,9 @@ impl Gateway {
             return before;
         }
         let (old, folder) = (Arc::clone(&before), self.inner.folder.clone());
+        let is_exposed = self.inner.is_exposed;
         let made = tokio::task::spawn_blocking(move || {
-            Arc::new(Table::new(declared, &folder, Some(&old)))
+            Arc::new(Table::new(declared, &folder, Some(&old), is_exposed))
         });
         // The runtime ends.
         let Ok(made) = made.await else { return before };

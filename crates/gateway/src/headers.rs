@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, LOCATION,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, LOCATION,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -16,9 +16,7 @@ use crate::route::HEADER;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 /// The token of clients made for Anthropic.
 pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -78,22 +76,14 @@ pub(crate) fn to_component(headers: &mut HeaderMap, now: &Circumstances<'_>) {
 
 fn forwarded(headers: &mut HeaderMap, now: &Circumstances<'_>) {
     if !now.is_trusted {
-        let all = [
-            FORWARDED,
-            FORWARDED_FOR,
-            FORWARDED_HOST,
-            FORWARDED_PROTO,
-            FORWARDED_PORT,
-            FORWARDED_PREFIX,
-            REAL_IP,
-        ];
-        for name in all {
+        let told = headers.keys().filter(|name| tells_of_the_client(name)).cloned();
+        for name in told.collect::<Vec<_>>() {
             headers.remove(name);
         }
     }
     if let Some(client) = now.client {
-        let before = text(headers, &FORWARDED_FOR);
-        let before = before.map_or_else(String::new, |before| format!("{before}, "));
+        let before = headers.get_all(&FORWARDED_FOR).iter().filter_map(|v| v.to_str().ok());
+        let before: String = before.map(|before| format!("{before}, ")).collect();
         if let Ok(value) = HeaderValue::from_str(&format!("{before}{client}")) {
             headers.insert(FORWARDED_FOR, value);
         }
@@ -114,6 +104,13 @@ fn forwarded(headers: &mut HeaderMap, now: &Circumstances<'_>) {
     }
 }
 
+/// Whether a component may read in a field who the client is or what it asked for. Interfaces such as WSGI take `_` for `-`.
+fn tells_of_the_client(name: &HeaderName) -> bool {
+    const NAMES: [&str; 4] = ["forwarded", "x-real-ip", "x-original-url", "x-rewrite-url"];
+    let name = name.as_str().replace('_', "-");
+    name.starts_with("x-forwarded-") || NAMES.contains(&name.as_str())
+}
+
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
@@ -124,6 +121,10 @@ pub(crate) fn to_client(
     prefix: Option<&str>,
     upgrade: Option<HeaderValue>,
 ) {
+    // The chunks were read, and a length beside them would cut the answer.
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
     strip_hops(headers);
     headers.remove(PROXY_AUTHENTICATE);
     let cors = headers.keys().filter(|name| name.as_str().starts_with(CORS)).cloned();
@@ -311,5 +312,31 @@ mod tests {
         assert_eq!(answer("//evil.example/"), "//evil.example/");
         assert_eq!(answer("login"), "login");
         assert_eq!(answer("http://x/"), "http://x/");
+    }
+
+    #[test]
+    fn client_says_nothing_of_itself_in_any_spelling() {
+        let mut headers = map(&[
+            ("x-forwarded-user", "admin"),
+            ("x_forwarded_for", "10.9.9.9"),
+            ("x-original-url", "/admin"),
+            ("forwarded", "for=10.9.9.9"),
+        ]);
+        to_component(&mut headers, &now());
+        for name in ["x-forwarded-user", "x_forwarded_for", "x-original-url", "forwarded"] {
+            assert!(!headers.contains_key(name), "{name}");
+        }
+        let fields = [("x-forwarded-for", "10.9.9.9"), ("x-forwarded-for", "10.8.8.8")];
+        let mut headers = map(&fields);
+        to_component(&mut headers, &Circumstances { is_trusted: true, ..now() });
+        let all: Vec<_> = headers.get_all(FORWARDED_FOR).iter().collect();
+        assert_eq!(all, ["10.9.9.9, 10.8.8.8, 10.1.2.3"]);
+    }
+
+    #[test]
+    fn length_beside_chunks_is_not_passed_on() {
+        let mut headers = map(&[("content-length", "2"), ("transfer-encoding", "chunked")]);
+        to_client(&mut headers, None, None);
+        assert!(headers.is_empty(), "{headers:?}");
     }
 }

@@ -22,8 +22,10 @@ use crate::refused::Refused;
 
 /// The time between two comments.
 const EVERY: Duration = Duration::from_secs(1);
-/// The most of a component's error that is passed on as an event.
-const MAX_ERROR: usize = 64 << 10;
+/// The largest answer that is no stream and passed on as one event; a larger one breaks off.
+const MAX_ANSWER: usize = 1 << 20;
+/// The kind of a stream.
+const EVENTS: &str = "text/event-stream";
 
 /// An answer that is being made.
 pub(crate) type Making =
@@ -64,7 +66,7 @@ impl Loading {
         let body = Self { stage, describing: None, ticks, gateway, member, api };
         let mut response = Response::new(Body::stream(body));
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENTS));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         response
     }
@@ -95,7 +97,8 @@ impl Loading {
         match made {
             Ok(response) => {
                 let kind = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
-                let is_stream = kind.is_some_and(|kind| kind.starts_with("text/event-stream"));
+                let is_stream =
+                    kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with(EVENTS));
                 let is_success = response.status().is_success();
                 let body = response.into_body();
                 self.stage = match is_stream && is_success {
@@ -148,8 +151,11 @@ impl HttpBody for Loading {
                         Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                         Some(Ok(frame)) => {
                             let data = frame.into_data().unwrap_or_default();
-                            let room = MAX_ERROR.saturating_sub(bytes.len()).min(data.len());
-                            bytes.extend_from_slice(&data[..room]);
+                            if bytes.len() + data.len() > MAX_ANSWER {
+                                this.stage = Stage::Ended;
+                                return Poll::Ready(Some(Err(BodyError::NoStream(MAX_ANSWER))));
+                            }
+                            bytes.extend_from_slice(&data);
                         }
                         None => {
                             let text = String::from_utf8_lossy(bytes).into_owned();

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use crate::answer::{Body, BodyError};
 use crate::api::Api;
-use crate::error::{GatewayError, check_tokens};
+use crate::error::{GatewayError, check_tokens, needs_token};
 use crate::gateway::{Gateway, StatusSection};
 use crate::listener::{self, Bound};
 use crate::peer::Peer;
@@ -47,10 +47,7 @@ pub async fn claim(spec: &GatewaySpec, folder: &Path) -> Result<Claimed, Gateway
     for address in &spec.listen {
         let ListenAddress::Tcp(address) = address else { continue };
         let failed = |why: String| GatewayError::Listen { address: *address, why };
-        if !address.ip().is_loopback() && spec.tokens.is_empty() {
-            let why = "other machines reach it, and no token is configured";
-            return Err(failed(why.to_owned()));
-        }
+        needs_token(spec, *address)?;
         let listener = TcpListener::bind(address).await;
         listeners.push(listener.map_err(|error| match error.kind() {
             std::io::ErrorKind::AddrInUse => failed(format!(
@@ -93,9 +90,10 @@ impl Claimed {
         manager: Manager,
         section: &StatusSection,
     ) -> Result<Running, GatewayError> {
-        let gateway = Gateway::new(manager, self.folder.clone()).await?;
+        let addresses: Vec<_> = self.listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
+        let others = addresses.iter().find(|address| !address.ip().is_loopback()).copied();
+        let gateway = Gateway::reached_by(manager, self.folder.clone(), others).await?;
         section.show(&gateway);
-        let addresses = self.listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
         let places = Arc::new(Places::default());
         let accept =
             |listener| tokio::spawn(accept(gateway.clone(), listener, Arc::clone(&places)));
@@ -165,11 +163,15 @@ async fn connection(gateway: Gateway, stream: TcpStream, peer: SocketAddr, place
     let spec = Arc::clone(&gateway.last_table().spec);
     let times = Times { header: spec.header_time, idle: spec.idle_time, stall: spec.stall_time };
     let shared = Arc::new(Shared::default());
-    let io = TokioIo::new(Strict::new(stream, Arc::clone(&shared), times));
+    // An end with RST.
+    let reset = |stream: &TcpStream| drop(stream.set_zero_linger());
+    let io = TokioIo::new(Strict::new(stream, Arc::clone(&shared), times, reset));
     let closed = gateway.closed();
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         let (refused, shared) = (shared.begin(), Arc::clone(&shared));
         let mut gateway = gateway.clone();
+        // It has no chunks, so that the end of the connection is that of the answer.
+        let ends_with_connection = request.version() == http::Version::HTTP_10;
         async move {
             let response = match refused {
                 Some(refused) => refused.response(Api::Other),
@@ -182,7 +184,7 @@ async fn connection(gateway: Gateway, stream: TcpStream, peer: SocketAddr, place
             if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
                 shared.changes_protocol();
             }
-            Ok::<_, Infallible>(response.map(|body| Tracked { body, shared }))
+            Ok::<_, Infallible>(response.map(|body| Tracked { body, shared, ends_with_connection }))
         }
     });
     let served =
@@ -205,6 +207,7 @@ async fn connection(gateway: Gateway, stream: TcpStream, peer: SocketAddr, place
 struct Tracked {
     body: Body,
     shared: Arc<Shared>,
+    ends_with_connection: bool,
 }
 
 impl HttpBody for Tracked {
@@ -215,7 +218,11 @@ impl HttpBody for Tracked {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if self.ends_with_connection && matches!(frame, Some(Err(_))) {
+            self.shared.ends_broken();
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

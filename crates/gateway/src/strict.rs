@@ -43,6 +43,8 @@ struct State {
     /// The connection has another protocol.
     is_changed: bool,
     refused: Option<Refused>,
+    /// An answer broke off whose end only the end of the connection shows.
+    ends_broken: bool,
 }
 
 impl Shared {
@@ -56,6 +58,11 @@ impl Shared {
     /// The answer is with the parser.
     pub(crate) fn answered(&self) {
         locked(&self.0).is_busy = false;
+    }
+
+    /// The answer broke off, and the client takes an orderly end of the connection for the end of the answer.
+    pub(crate) fn ends_broken(&self) {
+        locked(&self.0).ends_broken = true;
     }
 
     /// The bytes after this answer are not HTTP.
@@ -94,10 +101,20 @@ pub(crate) struct Strict<S> {
     timer: Pin<Box<Sleep>>,
     stalled: Option<Pin<Box<Sleep>>>,
     hearing: Option<Pin<Box<Sleep>>>,
+    /// Makes the end of the stream one that the client sees as a failure.
+    reset: fn(&S),
+}
+
+impl<S> Drop for Strict<S> {
+    fn drop(&mut self) {
+        if locked(&self.shared.0).ends_broken {
+            (self.reset)(&self.stream);
+        }
+    }
 }
 
 impl<S> Strict<S> {
-    pub(crate) fn new(stream: S, shared: Arc<Shared>, times: Times) -> Self {
+    pub(crate) fn new(stream: S, shared: Arc<Shared>, times: Times, reset: fn(&S)) -> Self {
         Self {
             stream,
             shared,
@@ -109,6 +126,7 @@ impl<S> Strict<S> {
             timer: Box::pin(tokio::time::sleep(times.header)),
             stalled: None,
             hearing: None,
+            reset,
         }
     }
 
@@ -343,7 +361,7 @@ mod tests {
     async fn seen(bytes: &[u8], step: usize) -> (Vec<u8>, Option<u16>) {
         let (mut client, server) = tokio::io::duplex(64 << 10);
         let shared = Arc::new(Shared::default());
-        let mut strict = Strict::new(server, Arc::clone(&shared), TIMES);
+        let mut strict = Strict::new(server, Arc::clone(&shared), TIMES, |_| {});
         let write = async {
             for part in bytes.chunks(step) {
                 client.write_all(part).await.unwrap();
@@ -390,7 +408,7 @@ mod tests {
     async fn client_that_does_not_finish_its_head_hears_so() {
         let (mut client, server) = tokio::io::duplex(1024);
         let shared = Arc::new(Shared::default());
-        let mut strict = Strict::new(server, Arc::clone(&shared), TIMES);
+        let mut strict = Strict::new(server, Arc::clone(&shared), TIMES, |_| {});
         client.write_all(b"GET / HT").await.unwrap();
         let mut part = [0; 64];
         let n = strict.read(&mut part).await.unwrap();
@@ -398,7 +416,7 @@ mod tests {
         assert_eq!(shared.begin().map(|r| r.status()), Some(408));
         // One that says nothing is closed.
         let (_client, server) = tokio::io::duplex(1024);
-        let mut strict = Strict::new(server, Arc::default(), TIMES);
+        let mut strict = Strict::new(server, Arc::default(), TIMES, |_| {});
         assert_eq!(strict.read(&mut part).await.unwrap(), 0);
     }
 }

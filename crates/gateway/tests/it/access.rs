@@ -3,8 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use majordomo::{ComponentId, TokenSpec};
-use majordomo_gateway::{GatewayError, claim};
+use majordomo::{ComponentId, Manager, TokenSpec};
+use majordomo_gateway::{GatewayError, StatusSection, claim};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::component::Component;
 use crate::support::{body, chat, status, world_in};
@@ -108,4 +109,43 @@ async fn pages_of_other_hosts_need_leave() {
     let answer = world.get("/c/chat/cors").await;
     assert!(!answer.contains("access-control"), "{answer}");
     world.end().await;
+}
+
+/// A port that was free a moment ago.
+fn free() -> u16 {
+    std::net::TcpListener::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn reload_never_opens_an_address_that_other_machines_reach() {
+    let dir = tokens("reload");
+    let (config, port) = (dir.0.join("majordomo.toml"), free());
+    let open = "[gateway]\nlisten = [\"127.0.0.1:1\"]\n";
+    let exposed = format!(
+        "[gateway]\nlisten = [\"0.0.0.0:{port}\"]\n[gateway.tokens.phone]\nfile = \"phone\"\n"
+    );
+    std::fs::write(&config, exposed).unwrap();
+    let manager = Manager::builder().config_file(&config).pressure(None).start().await.unwrap();
+    let spec = manager.declared().gateway.clone().unwrap();
+    let claimed = claim(&spec, &dir.0).await.unwrap();
+    let running = claimed.serve(manager.clone(), &StatusSection::default()).await.unwrap();
+    let ask = async |fields: &str| {
+        let mut client = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let request = format!(
+            "GET /v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{fields}\r\n"
+        );
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        status(&answer)
+    };
+    let bearer = format!("authorization: Bearer {PHONE}\r\n");
+    assert_eq!((ask("").await, ask(&bearer).await), (401, 200));
+    for _ in 0..2 {
+        std::fs::write(&config, open).unwrap();
+        manager.operator().reload().await.unwrap();
+        assert_eq!((ask("").await, ask(&bearer).await), (401, 200));
+    }
+    running.close();
+    manager.shutdown(None).await;
 }

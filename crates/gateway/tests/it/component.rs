@@ -109,6 +109,12 @@ impl Component {
                     stream.write_all(head).await?;
                     return Ok(());
                 }
+                // A length beside the chunks, which a reader of chunks ignores.
+                "/length-and-chunks" => {
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n5\r\nwhole\r\n0\r\n\r\n";
+                    stream.write_all(answer).await?;
+                    return Ok(());
+                }
                 "/garbage" => {
                     stream.write_all(b"SSH-2.0-OpenSSH\r\n\r\n").await?;
                     return Ok(());

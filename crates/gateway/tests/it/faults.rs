@@ -79,6 +79,13 @@ async fn answer_that_breaks_off_is_never_whole() {
     assert!(answer.contains("content-length: 100") && answer.ends_with("half"), "{answer}");
     let answer = world.get("/c/chat/half-chunks").await;
     assert!(answer.ends_with("half\r\n") && !answer.contains("\r\n0\r\n"), "{answer}");
+    let answer = world.get("/c/chat/length-and-chunks").await;
+    assert!(body(&answer).contains("whole"), "{answer}");
+    // An old client has no chunks: an orderly end would be the end of the answer.
+    let mut client = world.connect().await;
+    client.write_all(b"GET /c/chat/half-chunks HTTP/1.0\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let ended = client.read_to_end(&mut Vec::new()).await;
+    assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
     assert_eq!(world.leases("chat").await, 0);
     world.end().await;
 }
