@@ -18,6 +18,7 @@ use crate::refused::Refused;
 use crate::route::{host_of, subdomain};
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// A token and what it opens.
@@ -143,9 +144,12 @@ impl Access {
     ) -> Result<Page<'r>, Refused> {
         let text = |name: &HeaderName| headers.get(name).map(|v| v.to_str().unwrap_or("?"));
         let Some(origin) = text(&ORIGIN) else {
-            // Images and forms of other pages have no origin; a link that is followed is a person's own step.
-            let is_foreign = text(&FETCH_SITE) == Some("cross-site");
-            let is_link = text(&FETCH_MODE) == Some("navigate") && *method == Method::GET;
+            // Images, frames and forms of other pages have no origin; a link that is followed is a person's own step. Components
+            // below one domain are sites of their own.
+            let is_foreign = matches!(text(&FETCH_SITE), Some("cross-site" | "same-site"));
+            let is_link = text(&FETCH_MODE) == Some("navigate")
+                && text(&FETCH_DEST) == Some("document")
+                && *method == Method::GET;
             return match is_foreign && !is_link {
                 true => Err(Refused::foreign_origin("another site")),
                 false => Ok(Page::Own),
@@ -268,7 +272,16 @@ mod tests {
             check(Method::GET, &[("origin", origin)], Err(403));
         }
         check(Method::GET, &[("sec-fetch-site", "cross-site")], Err(403));
-        let link = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")];
+        check(Method::GET, &[("sec-fetch-site", "same-site")], Err(403));
+        let step = |to| {
+            [
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-mode", "navigate"),
+                ("sec-fetch-dest", to),
+            ]
+        };
+        check(Method::GET, &step("iframe"), Err(403));
+        let link = step("document");
         check(Method::GET, &link, Ok(Page::Own));
         check(Method::POST, &link, Err(403));
     }

@@ -1,8 +1,10 @@
 //! Lists of models, as clients of the APIs ask for them. Asking loads nothing and is no use.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Response};
-use majordomo::{ComponentSpec, ComponentState, ComponentStatus, Status};
+use majordomo::{ComponentSpec, ComponentState, ComponentStatus, SelectorSpec, Status};
 use serde_json::{Value, json};
 
 use crate::access::Right;
@@ -99,9 +101,7 @@ impl<'t> Listed<'t> {
             spec: Some(&**spec),
             component: of(spec.id.as_str()),
         });
-        let selectors = table.names.selectors().iter().filter(|selector| {
-            !selector.unlisted && selector.components.iter().any(|id| right.opens(id))
-        });
+        let selectors = selectors(table, right);
         let selectors =
             selectors.map(|selector| Self { name: &selector.name, spec: None, component: None });
         components.chain(selectors).collect()
@@ -151,10 +151,27 @@ impl<'t> Listed<'t> {
             "modified_at": "1970-01-01T00:00:00Z",
             "size": bytes,
             "size_vram": 0,
-            "digest": "",
+            "digest": digest(self.name),
             "details": { "format": "", "family": "", "families": [], "parameter_size": "", "quantization_level": "" },
         })
     }
+}
+
+/// The selectors that a client with this right may use.
+fn selectors<'t>(table: &'t Table, right: Right<'_>) -> impl Iterator<Item = &'t SelectorSpec> {
+    table.names.selectors().iter().filter(move |selector| {
+        !selector.unlisted && selector.components.iter().any(|id| right.opens(id))
+    })
+}
+
+/// Clients made for Ollama show the beginning of a digest, and take its bytes without looking how many there are.
+fn digest(name: &str) -> String {
+    let part = |n: u8| {
+        let mut hasher = DefaultHasher::new();
+        (n, name).hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    };
+    (0..4).map(part).collect()
 }
 
 /// The names that a client with this right may use, for a client that used another.
@@ -163,8 +180,7 @@ pub(crate) fn names(table: &Table, right: Right<'_>) -> Vec<String> {
         let is_reachable = table.members.get(&spec.id).is_some_and(|m| m.is_reachable());
         is_reachable && right.opens(&spec.id) && !spec.route().unlisted
     });
-    let selectors = table.names.selectors().iter().filter(|selector| !selector.unlisted);
-    let selectors = selectors.map(|selector| selector.name.clone());
+    let selectors = selectors(table, right).map(|selector| selector.name.clone());
     reachable.map(|spec| spec.id.to_string()).chain(selectors).collect()
 }
 

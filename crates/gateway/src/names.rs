@@ -52,7 +52,9 @@ impl Names {
 
     /// The meaning of a name as a client wrote it.
     pub(crate) fn find(&self, name: &str) -> Option<Target<'_>> {
-        Some(match *self.by_name.get(name)? {
+        // Clients made for Ollama call a name without a tag so.
+        let untagged = || self.by_name.get(name.strip_suffix(":latest")?);
+        Some(match *self.by_name.get(name).or_else(untagged)? {
             Meaning::Component(idx) => Target::Component(&self.components[idx]),
             Meaning::Selector(idx) => Target::Selector(&self.selectors[idx]),
         })
@@ -87,6 +89,8 @@ mod tests {
         assert_eq!([component("a"), component("b"), component("gpt")], ["a", "b", "a"]);
         assert_eq!(component("fast"), "b");
         assert!(matches!(names.find("any"), Some(Target::Selector(s)) if s.name == "any"));
+        assert_eq!(component("gpt:latest"), "a");
+        assert!(names.find("a:7b").is_none() && names.find(":latest").is_none());
         assert!(names.find("A").is_none() && names.find("").is_none());
     }
 }

@@ -31,6 +31,8 @@ async fn lists_show_what_serves_something_and_load_nothing() {
     assert_eq!(models["data"][0]["status"]["value"], "unloaded");
     assert_eq!(json("/v1/models/gpt").await["id"], "chat");
     assert_eq!(json("/api/tags").await["models"][0]["name"], "chat");
+    let digest = json("/api/tags").await["models"][0]["digest"].as_str().unwrap().len();
+    assert_eq!(digest, 64, "clients cut it without looking");
     assert_eq!(json("/api/ps").await["models"].as_array().unwrap().len(), 0);
     assert!(json("/api/version").await["version"].is_string());
     assert_eq!(json("/health").await["status"], "ok");
