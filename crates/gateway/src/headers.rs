@@ -76,8 +76,8 @@ pub(crate) fn to_component(headers: &mut HeaderMap, now: &Circumstances<'_>) {
 
 fn forwarded(headers: &mut HeaderMap, now: &Circumstances<'_>) {
     if !now.is_trusted {
-        let told = headers.keys().filter(|name| tells_of_the_client(name)).cloned();
-        for name in told.collect::<Vec<_>>() {
+        let claims = headers.keys().filter(|name| describes_the_client(name)).cloned();
+        for name in claims.collect::<Vec<_>>() {
             headers.remove(name);
         }
     }
@@ -105,7 +105,7 @@ fn forwarded(headers: &mut HeaderMap, now: &Circumstances<'_>) {
 }
 
 /// Whether a component may read in a field who the client is or what it asked for. Interfaces such as WSGI take `_` for `-`.
-fn tells_of_the_client(name: &HeaderName) -> bool {
+fn describes_the_client(name: &HeaderName) -> bool {
     const NAMES: [&str; 4] = ["forwarded", "x-real-ip", "x-original-url", "x-rewrite-url"];
     let name = name.as_str().replace('_', "-");
     name.starts_with("x-forwarded-") || NAMES.contains(&name.as_str())
