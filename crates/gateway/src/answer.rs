@@ -13,9 +13,6 @@ pub enum BodyError {
     /// The component's answer broke off; the client must not take its beginning for all of it.
     #[error("the component's answer broke off: {0}")]
     Component(#[source] hyper::Error),
-    /// The component answered with more than so many bytes that are no stream, where a stream had begun.
-    #[error("the component answered with more than {0} bytes that are no stream of events")]
-    NoStream(usize),
     /// The client's request broke off.
     #[error("the client's request broke off: {0}")]
     Client(Box<dyn std::error::Error + Send + Sync>),

@@ -107,7 +107,7 @@ impl<'d> Dispatch<'d> {
         let shows_page =
             self.table.spec.waiting_page && page::is_due(&parts.method, &parts.headers);
         let sent = content.sent(route, self.api)?;
-        let exchange = self.exchange(&member, line, parts, sent);
+        let mut exchange = self.exchange(&member, line, parts, sent);
         if is_unused {
             return self.pass_unused(exchange).await;
         }
@@ -121,6 +121,8 @@ impl<'d> Dispatch<'d> {
         if !streams {
             return exchange.wait_and_run().await;
         }
+        // Comments may come before it: one stream is not compressed in a part.
+        exchange.parts.headers.remove(http::header::ACCEPT_ENCODING);
         let mut making: Making = Box::pin(exchange.wait_and_run());
         tokio::select! {
             made = &mut making => made,

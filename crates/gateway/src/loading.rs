@@ -22,10 +22,8 @@ use crate::refused::Refused;
 
 /// The time between two comments.
 const EVERY: Duration = Duration::from_secs(1);
-/// The largest answer that is no stream and passed on as one event; a larger one breaks off.
-const MAX_ANSWER: usize = 1 << 20;
-/// The kind of a stream.
-const EVENTS: &str = "text/event-stream";
+/// The most of a component's error that is passed on as an event.
+const MAX_ERROR: usize = 64 << 10;
 
 /// An answer that is being made.
 pub(crate) type Making =
@@ -66,7 +64,7 @@ impl Loading {
         let body = Self { stage, describing: None, ticks, gateway, member, api };
         let mut response = Response::new(Body::stream(body));
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENTS));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         response
     }
@@ -97,8 +95,8 @@ impl Loading {
         match made {
             Ok(response) => {
                 let kind = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
-                let is_stream =
-                    kind.is_some_and(|kind| kind.to_ascii_lowercase().starts_with(EVENTS));
+                let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default();
+                let is_stream = kind.trim().eq_ignore_ascii_case("text/event-stream");
                 let is_success = response.status().is_success();
                 let body = response.into_body();
                 self.stage = match is_stream && is_success {
@@ -151,9 +149,13 @@ impl HttpBody for Loading {
                         Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                         Some(Ok(frame)) => {
                             let data = frame.into_data().unwrap_or_default();
-                            if bytes.len() + data.len() > MAX_ANSWER {
+                            if data.len() > MAX_ERROR.saturating_sub(bytes.len()) {
+                                // A part of it would be no JSON, and look like all of it.
+                                let why = "its answer to a request for a stream is none, and larger than 64 KiB";
+                                let refused = Refused::component_failed(&this.member.id, why);
                                 this.stage = Stage::Ended;
-                                return Poll::Ready(Some(Err(BodyError::NoStream(MAX_ANSWER))));
+                                let event = event(this.api, &refused.json(this.api).to_string());
+                                return Poll::Ready(Some(Ok(Frame::data(event))));
                             }
                             bytes.extend_from_slice(&data);
                         }

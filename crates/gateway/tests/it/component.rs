@@ -157,6 +157,17 @@ impl Component {
                         "HTTP/1.1 302 Found\r\nlocation: /login\r\ncontent-length: 0\r\n\r\n";
                     stream.write_all(answer.as_bytes()).await?;
                 }
+                "/v1/large-json" => {
+                    let text = format!("{{\"text\":\"{}\"}}", "x".repeat(100 << 10));
+                    let head =
+                        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length";
+                    let answer = format!("{head}: {}\r\n\r\n{text}", text.len());
+                    stream.write_all(answer.as_bytes()).await?;
+                }
+                "/v1/capitals" => {
+                    let answer = "HTTP/1.1 200 OK\r\ncontent-type: Text/Event-Stream; charset=utf-8\r\ncontent-length: 9\r\n\r\ndata: 1\n\n";
+                    stream.write_all(answer.as_bytes()).await?;
+                }
                 "/cors" => {
                     let answer = "HTTP/1.1 200 OK\r\naccess-control-allow-origin: *\r\ncontent-length: 2\r\n\r\nok";
                     stream.write_all(answer.as_bytes()).await?;

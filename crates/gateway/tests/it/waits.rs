@@ -90,6 +90,41 @@ async fn failure_after_the_stream_began_is_an_event_of_the_api() {
     world.end().await;
 }
 
+/// The answer to a request for a stream whose component is loaded once comments have begun.
+async fn after_comments(path: &str, fields: &str) -> String {
+    let (world, component) = chat(|_| {}).await;
+    component.shut();
+    let mut client = world.connect().await;
+    let text = "{\"model\":\"chat\",\"stream\":true}";
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{fields}content-length: {}\r\n\r\n{text}",
+        text.len()
+    );
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 1024];
+    let n = client.read(&mut answer).await.unwrap();
+    answer.truncate(n);
+    component.let_in();
+    client.read_to_end(&mut answer).await.unwrap();
+    world.end().await;
+    body(&String::from_utf8(answer).unwrap())
+}
+
+#[tokio::test]
+async fn answer_that_is_no_stream_is_never_cut_after_comments() {
+    let large = after_comments("/v1/large-json", "").await;
+    assert!(large.contains("data: {\"error\":{") && !large.contains("xxxx"), "{large:.300}");
+    let stream = after_comments("/v1/capitals", "").await;
+    assert!(stream.ends_with("\n\ndata: 1\n\n"), "{stream}");
+}
+
+#[tokio::test]
+async fn component_compresses_no_stream_that_began_with_comments() {
+    // The component answers with the request as it came.
+    let asked = after_comments("/v1/x", "accept-encoding: gzip\r\n").await;
+    assert!(asked.contains("POST /v1/x") && !asked.contains("gzip"), "{asked}");
+}
+
 #[tokio::test]
 async fn browser_sees_the_progress_and_the_load_continues_without_it() {
     let (world, component) = chat(|_| {}).await;
