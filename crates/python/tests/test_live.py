@@ -300,7 +300,9 @@ class Live(unittest.TestCase):
         for name, how in (("slow-main", "Client(path).acquire('slow-main')"), ("slow-loop", "asyncio.run(main())")):
             n_before = self.n_abandoned()
             script = (
-                "import asyncio, sys\nfrom majordomo.client import AsyncClient, Client\npath = sys.argv[1]\n"
+                "import asyncio, signal, sys\n"
+                # A program that is started in the background ignores it, and so do its children.
+                "signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom majordomo.client import AsyncClient, Client\npath = sys.argv[1]\n"
                 "async def main():\n  async with AsyncClient(path) as client:\n    await client.acquire('slow-loop')\n"
                 f"try:\n  {how}\nexcept KeyboardInterrupt:\n  print('interrupted')\n"
             )

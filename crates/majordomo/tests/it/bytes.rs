@@ -368,12 +368,14 @@ fn oom_kill_of_a_limited_process_is_reported_and_raises_the_estimate() {
         until(|| changes(&manager, "hungry").iter().any(|c| oom(&c.1))).await;
         let cause = changes(&manager, "hungry").into_iter().find(|c| oom(&c.1)).unwrap().1;
         says(&cause.to_string(), &["out of memory", "in its cgroup"]);
-        let raised =
+        let raised = || {
             manager.operator().why("hungry").unwrap().into_iter().find_map(|r| match r.kind {
                 EventKind::EstimateRaised { to, .. } => Some(to),
                 _ => None,
-            });
-        assert_eq!(raised, Some(mib(48)), "up to its limit");
+            })
+        };
+        until(|| raised().is_some()).await;
+        assert_eq!(raised(), Some(mib(48)), "up to its limit");
     });
 }
 
