@@ -1,7 +1,8 @@
 //! Bodies that are held in memory while their component is found: bounded each, and all together.
 //!
-//! Invariant: the bytes held never exceed the room that was taken for them before. A body takes its whole room at once, so that no
-//! two bodies wait for each other.
+//! Invariant: the bytes that are read never exceed the room that was taken for them before; it is given back when they are handed to the
+//! connection, which may hold them until the component reads. A body takes its whole room at once, so that no two bodies wait for each
+//! other.
 
 use std::sync::Arc;
 use std::time::Duration;

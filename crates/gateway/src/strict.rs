@@ -97,6 +97,8 @@ pub(crate) struct Strict<S> {
     /// So much of it may be handed over.
     ready: usize,
     at: At,
+    /// A head was let through.
+    was_used: bool,
     wait: Option<Wait>,
     timer: Pin<Box<Sleep>>,
     stalled: Option<Pin<Box<Sleep>>>,
@@ -122,6 +124,7 @@ impl<S> Strict<S> {
             buffer: Vec::new(),
             ready: 0,
             at: At::Head(HeadEnd::default()),
+            was_used: false,
             wait: None,
             timer: Box::pin(tokio::time::sleep(times.header)),
             stalled: None,
@@ -165,6 +168,7 @@ impl<S> Strict<S> {
         match checked {
             Ok((n, framing)) => {
                 self.ready = n;
+                self.was_used = true;
                 self.at = match framing.is_done() {
                     true => At::Head(HeadEnd::default()),
                     false => At::Body(framing),
@@ -189,7 +193,7 @@ impl<S> Strict<S> {
         if self.wait != Some(wait) {
             let time = match wait {
                 // A client that never says anything has as long as one that says half a head.
-                Wait::Idle if self.wait.is_some() => self.times.idle,
+                Wait::Idle if self.was_used => self.times.idle,
                 Wait::Idle | Wait::Head => self.times.header,
             };
             self.wait = Some(wait);
@@ -418,5 +422,23 @@ mod tests {
         let (_client, server) = tokio::io::duplex(1024);
         let mut strict = Strict::new(server, Arc::default(), TIMES, |_| {});
         assert_eq!(strict.read(&mut part).await.unwrap(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn used_connection_waits_longer_for_its_next_request() {
+        let (mut client, server) = tokio::io::duplex(1024);
+        let shared = Arc::new(Shared::default());
+        let mut strict = Strict::new(server, Arc::clone(&shared), TIMES, |_| {});
+        client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut part = [0; 64];
+        assert!(strict.read(&mut part).await.unwrap() > 0);
+        assert!(shared.begin().is_none());
+        // The parser looks for the end of the client while it is answered.
+        let busy = tokio::time::timeout(Duration::from_secs(60), strict.read(&mut part)).await;
+        assert!(busy.is_err(), "an answer may take its time");
+        shared.answered();
+        let start = Instant::now();
+        assert_eq!(strict.read(&mut part).await.unwrap(), 0);
+        assert_eq!(start.elapsed().as_secs(), TIMES.idle.as_secs());
     }
 }
